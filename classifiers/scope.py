@@ -1,0 +1,48 @@
+"""The contract of scope classifiers: is a query in the scope of an edit?
+
+A classifier scores (query, candidate) pairs. Whether a score passes is decided in one place,
+`memory.record.ScopeDecision.accepted`, against the threshold that the classifier gives for an error
+budget. It knows nothing of indexes, routes or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from memory.record import Candidate, Query
+
+
+class ScopeClassifier(Protocol):
+    """Scores pairs; says whether its score is a calibrated probability. Thread-safe."""
+
+    @property
+    def name(self) -> str:
+        """A stable name, shown in every answer's provenance."""
+        ...
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a score is a calibrated probability of "in scope"."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """A hash of the weights, so that an answer can be traced to them."""
+        ...
+
+    def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
+        """Returns one score per candidate, in their order, higher is more in scope.
+
+        Scores lie in [0, 1]. Changes nothing; raises nothing for any text.
+        """
+        ...
+
+    def threshold(self, error_budget: float | None = None) -> float:
+        """Returns the score from which a candidate is a hit.
+
+        `error_budget` (0..1) is the share of out-of-scope queries that may be routed to an edit;
+        None means the classifier's default. Raises InvalidInput when it has no threshold that
+        keeps so small a budget.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Data set readers, metrics, runs and reports. May import runtime and below."""

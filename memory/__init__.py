@@ -1,0 +1,2 @@
+"""The words, the errors, the edit log, the index, the subject matcher, the encoder and the facade
+EditMemory. Imports nothing of ours."""

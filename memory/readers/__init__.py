@@ -1,0 +1,1 @@
+"""Readers of edit files: our JSONL, CounterFact, zsRE, CSV and Parquet."""

@@ -1,0 +1,49 @@
+"""The contract of paths: from a query and its hits to what the engine decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from memory.record import Edit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathInput:
+    """What is asked: a bare prompt, or the turns of a chat (the last one is the user's)."""
+
+    prompt: str = ""
+    messages: tuple[tuple[str, str], ...] = ()  # (role, content)
+    max_tokens: int = 64  # Room to keep for the answer.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What to decode. The edits actually used may be fewer than the hits when room is short."""
+
+    prompt_tokens: tuple[int, ...]
+    prefix_tokens: int = 0  # Leading tokens that do not depend on query or edit.
+    edits_used: tuple[Edit, ...] = ()
+    demonstrations: int = 0
+
+
+class Path(Protocol):
+    """A way to produce an edited answer that leaves the weights alone. Thread-safe."""
+
+    @property
+    def name(self) -> str:
+        """The name in routes and settings."""
+        ...
+
+    @property
+    def edits_max(self) -> int:
+        """How many edits one answer can use."""
+        ...
+
+    def prepare(self, asked: PathInput, edits: Sequence[Edit]) -> Preparation:
+        """Returns what to decode for `edits`, best first. Changes nothing.
+
+        Raises ContextTooLong when not even the first edit and the prompt fit the model's context.
+        """
+        ...
