@@ -1,0 +1,63 @@
+"""Generates the committed stubs from the .proto files: `python protos/generate.py`, from anywhere.
+
+Uses whichever grpcio-tools is importable. The committed stubs come from the oldest one we support,
+1.75.1 (protobuf 6), because generated code loads under every newer runtime but under no older one:
+`make protos` sets up an environment with exactly that version. Given a folder, writes there
+instead, so that a test can compare.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROTOS = ("resources", "inference", "memory")
+TOOLS_VERSION = "1.75.1"  # What the committed stubs are made with.
+
+
+def proto_paths() -> list[str]:
+    """Returns the .proto files, relative to the root, so that stubs import each other literally."""
+    return [f"protos/errata/v1/{name}.proto" for name in PROTOS]
+
+
+def generate(output: Path) -> None:
+    """Writes the stubs (.py, .pyi, _grpc.py) below `output`, in the folders of the .proto files.
+
+    Raises RuntimeError when protoc refuses a file; its complaint is on stderr.
+    """
+    from grpc_tools import _protoc_compiler  # noqa: PLC0415  # A tool of developers only.
+
+    well_known = Path(_protoc_compiler.__file__).parent / "_proto"
+    site_packages = sysconfig.get_paths()["purelib"]  # google/rpc/*.proto
+    arguments = [
+        "protoc",
+        f"-I{ROOT}",
+        f"-I{well_known}",
+        f"-I{site_packages}",
+        f"--python_out={output}",
+        f"--pyi_out={output}",
+        f"--grpc_python_out={output}",
+        *proto_paths(),
+    ]
+    if status := _protoc_compiler.run_main([argument.encode() for argument in arguments]):
+        raise RuntimeError(f"protoc ended with status {status}; see its message above")
+
+
+def main() -> int:
+    """Regenerates in place, or into the folder given as the only argument."""
+    output = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT
+    generate(output)
+    installed = version("grpcio-tools")
+    if installed != TOOLS_VERSION and output == ROOT:
+        sys.stderr.write(
+            f"Generated with grpcio-tools {installed}; commit only what {TOOLS_VERSION} makes"
+            " (`make protos`), so that older protobuf runtimes can load it.\n"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
