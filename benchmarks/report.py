@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-RESULTS_DIRECTORY = Path("benchmarks/results")
+RESULTS_DIRECTORY = Path("benchmarks/out")
 PACKAGES = ("torch", "transformers", "tokenizers", "faiss-cpu", "faiss-gpu", "numpy", "grpcio")
 
 
@@ -47,7 +47,7 @@ def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def write_json(name: str, payload: Mapping[str, object]) -> Path:
-    """Writes the payload with the machine's description to benchmarks/results/<name>.json."""
+    """Writes the payload with the machine's description to benchmarks/out/<name>.json."""
     RESULTS_DIRECTORY.mkdir(parents=True, exist_ok=True)
     path = RESULTS_DIRECTORY / f"{name}.json"
     whole = {"machine": describe_machine(), **payload}
