@@ -1,2 +1,4 @@
-"""Scope classifiers: contract, implementations, training, calibration. May import memory's
-record types and the encoder."""
+"""Scope classifiers: contract, implementations, training, calibration.
+
+May import memory's record types and the encoder.
+"""

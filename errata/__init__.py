@@ -1,2 +1,4 @@
-"""What people type and import: the gRPC clients and the command line. May import protos and,
-for local commands, what they run."""
+"""What people type and import: the gRPC clients and the command line.
+
+May import protos and, for local commands, what they run.
+"""

@@ -1,2 +1,4 @@
-"""The words, the errors, the edit log, the index, the subject matcher, the encoder and the facade
-EditMemory. Imports nothing of ours."""
+"""The words, the errors, the edit log, the index, the subject matcher, the encoder, the facade.
+
+Imports nothing of ours.
+"""

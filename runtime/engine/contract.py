@@ -14,7 +14,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. `temperature` 0 is greedy and ignores the rest but penalties."""
+    """How the next token is chosen; `temperature` 0 is greedy."""
 
     max_tokens: int = 64  # New tokens at most, >= 1.
     temperature: float = 0.0  # >= 0
@@ -35,7 +35,7 @@ class EngineRequest:
     prompt_tokens: tuple[int, ...]
     sampling: Sampling
     edition: int = 0
-    logprobs_top: int | None = None  # None: no logprobs; 0..20: the chosen token and this many more.
+    logprobs_top: int | None = None  # None: no logprobs; 0..20: the chosen one and this many more.
     prefix_tokens: int = 0  # How many leading prompt tokens are shared by many requests (KV reuse).
     deadline_s: float | None = None  # time.monotonic() after which the engine ends it.
 
@@ -130,7 +130,7 @@ class Generation(Protocol):
     """A running generation."""
 
     def cancel(self) -> None:
-        """Ends it before the next decode step; its last event is Finished(CANCELLED). Idempotent."""
+        """Ends it before the next decode step, with Finished(CANCELLED). Idempotent."""
         ...
 
 
@@ -147,15 +147,17 @@ class Engine(Protocol):
         ...
 
     def tokenize_continuation(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Returns ids of the prompt and of what follows it, so that their concatenation is the
-        tokenization of the joined text (a token that straddles the border counts as continuation).
+        """Returns ids of the prompt and of what follows it.
+
+        Their concatenation is the tokenization of the joined text; a token that straddles the
+        border counts as continuation.
         """
         ...
 
     def tokenize_chat(self, messages: Sequence[tuple[str, str]]) -> list[int]:
-        """Returns the ids of (role, content) turns by the model's chat template, with the opening
-        of the assistant's turn. Without a template: turns as "role: content" lines.
-        Raises InvalidInput for a role the template refuses.
+        """Returns the ids of (role, content) turns, with the opening of the assistant's turn.
+
+        By the model's chat template; without one, turns are "role: content" lines. Raises InvalidInput for a role the template refuses.
         """
         ...
 
@@ -166,8 +168,10 @@ class Engine(Protocol):
     def start(
         self, request: EngineRequest, deliver: Callable[[EngineEvent], None]
     ) -> Generation:
-        """Queues a generation; `deliver` gets its events from the engine's thread, in order, and
-        must not block. Exactly one Finished or Failed comes, last.
+        """Queues a generation.
+
+        `deliver` gets its events from the engine's thread, in order, and must not block. Exactly
+        one Finished or Failed comes, last.
 
         Raises ContextTooLong, InvalidInput (sampling, unknown token id), Overloaded (queue full),
         Unavailable (closing), NotFound (edition).

@@ -1,0 +1,150 @@
+"""From settings to parts: the one place that chooses implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TypeVar
+
+from classifiers.calibrated import CalibratedFeatureClassifier
+from classifiers.scope import ScopeClassifier
+from classifiers.subject_rule import CosineThreshold, SubjectRule
+from memory.contracts import Encoder
+from memory.edit_memory import EditMemory
+from memory.encoder import MiniLmEncoder
+from memory.errors import StartupError
+from runtime.config import POCKET_BASE, Settings
+from runtime.engine.contract import Engine
+from runtime.engine.transformers_engine import TransformersEngine
+from runtime.paths.contract import Path
+from runtime.paths.demonstrations import (
+    DemonstrationChooser,
+    FixedDemonstrations,
+    SimilarDemonstrations,
+    load_demonstrations,
+)
+from runtime.paths.in_context import InContextPath, InContextSettings
+from runtime.query_runner import QueryRunner, RoutingSettings
+
+T = TypeVar("T")
+
+BUNDLE = FilePath(__file__).resolve().parent.parent / "pocket"
+
+CLASSIFIERS: dict[str, Callable[[Encoder], ScopeClassifier]] = {
+    "features": CalibratedFeatureClassifier.load,
+    "subject": lambda _: SubjectRule(),
+    "cosine": lambda _: CosineThreshold(),
+}
+
+CHOOSERS: dict[str, Callable[[FilePath, Encoder], DemonstrationChooser]] = {
+    "similar": lambda file, encoder: SimilarDemonstrations(load_demonstrations(file), encoder),
+    "fixed": lambda file, _: FixedDemonstrations(load_demonstrations(file)),
+}
+
+
+def _in_context(engine: Engine, encoder: Encoder, settings: Settings) -> Path:
+    section = settings.in_context
+    chooser = None
+    if section.demonstrations:
+        file = section.demonstrations_file or BUNDLE / "demonstrations.jsonl"
+        chooser = named(CHOOSERS, section.choose, "in_context.choose")(file, encoder)
+    return InContextPath(
+        engine,
+        chooser=chooser,
+        settings=InContextSettings(
+            demonstrations=section.demonstrations, edits_max=section.edits_max
+        ),
+    )
+
+
+PATHS: dict[str, Callable[[Engine, Encoder, Settings], Path]] = {"in_context": _in_context}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """The parts of a running server."""
+
+    settings: Settings
+    engine: Engine
+    encoder: MiniLmEncoder
+    memory: EditMemory
+    classifier: ScopeClassifier
+    runner: QueryRunner
+
+    def close(self, grace_s: float = 0.0) -> None:
+        """Ends the parts in the order of their use; the memory is durable before this returns."""
+        self.engine.close(grace_s)
+        self.runner.close()
+        self.memory.close()
+        self.encoder.close()
+
+
+def named(known: dict[str, T], name: str, setting: str) -> T:
+    """Looks a part up by name. Raises StartupError that lists the known ones."""
+    part = known.get(name)
+    if part is None:
+        raise StartupError(f"{setting} is {name!r}; known are {', '.join(sorted(known))}.")
+    return part
+
+
+def model_folder(name: str) -> str:
+    """The pocket bundle by its short names wherever the process runs; other names as they are."""
+    if name in (POCKET_BASE, "pocket/nano") and not FilePath(name).exists():
+        return str(BUNDLE.parent / name)
+    return name
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """Builds all parts. What was built is closed again when a later part fails.
+
+    Raises StartupError (bad names, data directory, model).
+    """
+    make_classifier = named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
+    named(PATHS, settings.routing.default_path, "routing.default_path")
+    closers: list[Callable[[], None]] = []
+    try:
+        encoder = MiniLmEncoder(device=settings.encoder.device, threads=settings.encoder.threads)
+        closers.append(encoder.close)
+        memory = EditMemory.open(
+            settings.memory.directory,
+            encoder=encoder,
+            index_device=settings.memory.index_device,
+        )
+        closers.append(memory.close)
+        engine = TransformersEngine.load(
+            model_folder(settings.model.name),
+            device=settings.model.device,
+            dtype=settings.model.dtype,
+            threads=settings.model.threads,
+            concurrent_max=settings.model.concurrent_max,
+            queue_max=settings.model.queue_max,
+            prefix_cache_tokens=settings.model.prefix_cache_tokens,
+        )
+        closers.append(engine.close)
+        classifier = make_classifier(encoder)
+        runner = QueryRunner(
+            engine=engine,
+            memory=memory,
+            encoder=encoder,
+            classifier=classifier,
+            paths={name: make(engine, encoder, settings) for name, make in PATHS.items()},
+            settings=RoutingSettings(
+                default_path=settings.routing.default_path,
+                candidates=settings.routing.candidates,
+                error_budget=settings.routing.error_budget,
+                threads=settings.routing.threads,
+            ),
+        )
+    except BaseException:
+        for close in reversed(closers):
+            close()
+        raise
+    return Runtime(
+        settings=settings,
+        engine=engine,
+        encoder=encoder,
+        memory=memory,
+        classifier=classifier,
+        runner=runner,
+    )

@@ -1,0 +1,181 @@
+"""Every setting of the server, in one typed tree; flags win, then environment, then the TOML file.
+
+Environment names are `ERRATA_` and the path of the field with double underscores, for example
+`ERRATA_MODEL__DEVICE=cpu`. Unknown keys and bad values refuse to start, naming key, value and what
+was expected. Frozen once read: below runtime/build.py nothing reads settings, files or environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from memory.errors import StartupError
+
+POCKET_BASE = "pocket/base"
+CONFIG_FILE_VARIABLE = "ERRATA_CONFIG"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSection(_Section):
+    """Where the server listens and how it ends."""
+
+    listen: str = "127.0.0.1:50051"
+    """HOST:PORT; port 0 takes a free one. A host other than loopback needs `insecure` or TLS."""
+    insecure: bool = False
+    """Allows a host other than loopback without TLS: anybody who reaches it can edit."""
+    tls_cert: Path | None = None
+    """PEM certificate chain; with `tls_key` the server speaks TLS."""
+    tls_key: Path | None = None
+    """PEM private key of `tls_cert`."""
+    reflection: bool = True
+    """Answers gRPC reflection, so that tools such as grpcurl need no .proto files."""
+    drain_s: float = Field(default=20.0, ge=0, le=3600)
+    """Seconds that running requests get to finish on SIGTERM."""
+    workers: int = Field(default=32, ge=1, le=1024)
+    """Threads for memory calls; also how many writes can share one commit."""
+    log_format: Literal["console", "json"] = "console"
+    """How log lines look on stderr."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The lowest level that is logged; query texts only at debug."""
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise ValueError('expected HOST:PORT with a port of 0 to 65535, e.g. "127.0.0.1:50051"')
+        return value
+
+
+class ModelSection(_Section):
+    """The frozen model and how it decodes."""
+
+    name: str = POCKET_BASE
+    """Hub name or folder of any causal model of transformers; the default ships with Errata."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the model computes; auto takes a GPU when there is one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the weights; auto is float32 on a CPU, the model's own on a GPU."""
+    threads: int = Field(default=0, ge=0, le=1024)
+    """CPU threads of the model; 0 takes the number of cores."""
+    concurrent_max: int = Field(default=16, ge=1, le=1024)
+    """Sequences that share a decode step."""
+    queue_max: int = Field(default=256, ge=1, le=100_000)
+    """Requests that may wait; more are refused with RESOURCE_EXHAUSTED."""
+    prefix_cache_tokens: int = Field(default=8192, ge=0)
+    """Tokens of shared prompt prefixes whose keys and values are kept; 0 keeps none."""
+
+
+class MemorySection(_Section):
+    """The edit memory."""
+
+    directory: Path = Path("errata-data")
+    """Where the edit log lives; created when missing."""
+    index_device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the vector index searches; auto takes a GPU when faiss can use one."""
+
+
+class EncoderSection(_Section):
+    """The sentence encoder (all-MiniLM-L6-v2)."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the encoder computes."""
+    threads: int = Field(default=1, ge=1, le=256)
+    """CPU threads; more than one only helps on idle machines."""
+
+
+class RoutingSection(_Section):
+    """How queries find edits."""
+
+    classifier: str = "features"
+    """The scope classifier; `errata doctor` lists the known ones."""
+    error_budget: float | None = Field(default=None, gt=0, lt=1)
+    """Share of out-of-scope queries that may be routed to an edit; unset: the classifier's own."""
+    candidates: int = Field(default=16, ge=1, le=256)
+    """Nearest edits that are scored for each query, besides those whose subject is mentioned."""
+    default_path: str = "in_context"
+    """The path that answers queries in scope."""
+    threads: int = Field(default=4, ge=1, le=256)
+    """Requests that are routed at the same time."""
+
+
+class InContextSection(_Section):
+    """The in-context path (IKE)."""
+
+    demonstrations: int = Field(default=0, ge=0, le=64)
+    """Demonstrations before the new fact; 32 in the paper, 0 by what we measured."""
+    choose: Literal["similar", "fixed"] = "similar"
+    """similar: nearest to the edit; fixed: the same for all, their keys and values reused."""
+    demonstrations_file: Path | None = None
+    """JSONL of demonstrations; unset: those that ship."""
+    edits_max: int = Field(default=4, ge=1, le=16)
+    """New facts in one prompt."""
+
+
+class Settings(BaseSettings):
+    """All settings of a server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ERRATA_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    server: ServerSection = ServerSection()
+    model: ModelSection = ModelSection()
+    memory: MemorySection = MemorySection()
+    encoder: EncoderSection = EncoderSection()
+    routing: RoutingSection = RoutingSection()
+    in_context: InContextSection = InContextSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then the file that ERRATA_CONFIG (or --config) names."""
+        del dotenv_settings, file_secret_settings
+        file = os.environ.get(CONFIG_FILE_VARIABLE)
+        if not file:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))
+
+
+def read_settings(flags: dict[str, dict[str, Any]] | None = None) -> Settings:
+    """Reads flags (section to field to value; None values are left out), environment and file.
+
+    Raises StartupError that names every bad key with what was given and what was expected.
+    """
+    given = {
+        section: {key: value for key, value in fields.items() if value is not None}
+        for section, fields in (flags or {}).items()
+    }
+    file = os.environ.get(CONFIG_FILE_VARIABLE)
+    if file and not Path(file).is_file():
+        raise StartupError(f"The configuration file {file} does not exist.")
+    try:
+        return Settings(**{section: fields for section, fields in given.items() if fields})
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in problem['loc'])} = {problem['input']!r}: "
+            f"{problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise StartupError("The settings cannot be used:\n" + "\n".join(lines)) from error
+    except ValueError as error:  # A TOML file that does not parse.
+        raise StartupError(f"The configuration file {file} cannot be read: {error}") from error

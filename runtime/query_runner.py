@@ -1,0 +1,389 @@
+"""The life of a query: pin a snapshot, encode, retrieve, score, route, prepare, decode.
+
+Blocking stages run in a small thread pool so that the event loop stays free; the engine decodes in
+its own thread. It knows no protobuf and no files; parts are handed in by runtime/build.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from classifiers.scope import ScopeClassifier
+from memory.contracts import Encoder
+from memory.edit_memory import EditMemory
+from memory.errors import InvalidInput, NotFound, WrongState
+from memory.record import (
+    Candidate,
+    Edit,
+    EditId,
+    EditsPolicy,
+    EditState,
+    Provenance,
+    Query,
+    Rejection,
+    RejectReason,
+    Route,
+    RouteKind,
+    ScopeDecision,
+    StageTimings,
+)
+from memory.snapshot import MemorySnapshot
+from runtime.engine.contract import (
+    EmittedToken,
+    Engine,
+    EngineRequest,
+    Failed,
+    Finished,
+    TokenDelta,
+)
+from runtime.engine.stream import stream as stream_engine
+from runtime.paths.contract import Path, PathInput, Preparation
+from runtime.question import Answer, Ending, Explanation, Question, ScoredAnswer
+from runtime.router import choose_route
+
+T = TypeVar("T")
+
+SERVED_STATES = (EditState.ACTIVE, EditState.CONSOLIDATED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingSettings:
+    """How queries are routed when the request does not say."""
+
+    default_path: str = "in_context"
+    candidates: int = 16  # Neighbours fetched by vector.
+    error_budget: float | None = None  # None: the classifier's own default.
+    sequence_wait_s: float = 0.5  # The longest wait for a request's min_sequence.
+    forced_max: int = 8
+    threads: int = 4  # Requests in the blocking stages at once.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A routed request, ready to decode."""
+
+    provenance: Provenance
+    preparation: Preparation
+    own_tokens: int  # Length of the prompt without edits.
+
+
+class QueryRunner:
+    """Runs queries. Safe to use from one event loop; the parts are shared with other threads."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        memory: EditMemory,
+        encoder: Encoder,
+        classifier: ScopeClassifier,
+        paths: Mapping[str, Path],
+        settings: RoutingSettings | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._engine = engine
+        self._memory = memory
+        self._encoder = encoder
+        self._classifier = classifier
+        self._paths = dict(paths)
+        self._settings = settings or RoutingSettings()
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(
+            max_workers=self._settings.threads, thread_name_prefix="errata-route"
+        )
+        if self._settings.default_path not in self._paths:
+            raise InvalidInput(
+                f"The default path is {self._settings.default_path!r}; known paths are "
+                f"{', '.join(sorted(self._paths))}.",
+                field="routing.default_path",
+            )
+
+    def close(self) -> None:
+        """Ends the threads; running stages finish."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def explain(self, question: Question) -> Explanation:
+        """Routes without generating."""
+        prepared = await self._in_thread(self._prepare, question)
+        tokens = prepared.preparation.prompt_tokens
+        return Explanation(
+            provenance=prepared.provenance,
+            decoded_prompt=self._engine.detokenize(tokens),
+            prompt_tokens=len(tokens),
+        )
+
+    async def generate(self, question: Question) -> Answer:
+        """Answers in one piece."""
+        provenance: Provenance | None = None
+        ending: Ending | None = None
+        text: list[str] = []
+        tokens: list[EmittedToken] = []
+        prepared = await self._in_thread(self._prepare, question)
+        async for event in self._decode(question, prepared):
+            if isinstance(event, Provenance):
+                provenance = event
+            elif isinstance(event, Ending):
+                ending = event
+            else:
+                text.append(event.text)
+                tokens.extend(event.tokens)
+        assert provenance is not None
+        assert ending is not None
+        return Answer(
+            text="".join(text),
+            tokens=tuple(tokens),
+            prompt_token_ids=prepared.preparation.prompt_tokens,
+            provenance=replace(provenance, timings=ending.timings),
+            ending=ending,
+        )
+
+    async def stream(self, question: Question) -> AsyncIterator[Provenance | TokenDelta | Ending]:
+        """Yields the provenance, then text as it comes, then how it ended.
+
+        Closing the iterator, or cancelling its consumer, frees the engine's slot.
+        """
+        prepared = await self._in_thread(self._prepare, question)
+        async with aclosing(self._decode(question, prepared)) as events:
+            async for event in events:
+                yield event
+
+    async def score(self, question: Question, continuations: Sequence[str]) -> ScoredAnswer:
+        """Scores continuations after the prompt that the route's path would decode."""
+        return await self._in_thread(self._score, question, tuple(continuations))
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, call, *arguments)
+
+    def _score(self, question: Question, continuations: tuple[str, ...]) -> ScoredAnswer:
+        prepared = self._prepare(question)
+        prompt = prepared.preparation.prompt_tokens
+        scores = self._engine.score(
+            prompt,
+            [self._continuation_tokens(prompt, text) for text in continuations],
+            prepared.provenance.edition,
+        )
+        return ScoredAnswer(scores=tuple(scores), provenance=prepared.provenance)
+
+    def _continuation_tokens(self, prompt: Sequence[int], text: str) -> list[int]:
+        """Ids of a continuation as they follow the prompt's text."""
+        joined = self._engine.detokenize(prompt)
+        _, continuation = self._engine.tokenize_continuation(joined, text)
+        return continuation
+
+    def _prepare(self, question: Question) -> _Prepared:
+        """Routes and prepares; blocking, for a thread of the pool."""
+        started = self._clock()
+        routing = question.routing
+        if routing.min_sequence:
+            self._memory.wait_for(routing.min_sequence, timeout_s=self._wait_s(question))
+        snapshot = self._memory.snapshot()
+        edition = snapshot.edition(routing.namespace)
+        route, timings = self._route(question, snapshot)
+        routed = self._clock()
+        preparation, own_tokens = self._lay_out(question, route)
+        used = {edit.id for edit in preparation.edits_used}
+        route = _only_used(route, used)
+        prepared = self._clock()
+        provenance = Provenance(
+            request_id=question.request_id or uuid.uuid4().hex,
+            namespace=routing.namespace,
+            route=route,
+            sequence=snapshot.sequence,
+            edition=edition,
+            classifier=self._classifier.name,
+            calibrated=self._classifier.calibrated,
+            timings=replace(
+                timings,
+                prepare_ms=_ms(prepared - routed),
+                total_ms=_ms(prepared - started),
+            ),
+        )
+        return _Prepared(provenance=provenance, preparation=preparation, own_tokens=own_tokens)
+
+    def _wait_s(self, question: Question) -> float:
+        wait_s = self._settings.sequence_wait_s
+        if question.deadline_s is not None:
+            wait_s = min(wait_s, max(0.0, question.deadline_s - time.monotonic()))
+        return wait_s
+
+    def _route(self, question: Question, snapshot: MemorySnapshot) -> tuple[Route, StageTimings]:
+        """Decides on one snapshot; asks encoder and index only when they can matter."""
+        routing = question.routing
+        path = self._path(routing.path or self._settings.default_path)
+        count = snapshot.count(routing.namespace)  # Raises NotFound for an unknown namespace.
+        if routing.policy is EditsPolicy.FORCE:
+            decisions = self._forced(question, snapshot)
+            route = choose_route(
+                decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
+            )
+            return route, StageTimings()
+        if routing.policy is EditsPolicy.OFF or count == 0:
+            route = choose_route(
+                (), policy=routing.policy, path=path.name, edits_max=path.edits_max
+            )
+            return route, StageTimings()
+        started = self._clock()
+        text, context = query_text(question)
+        query = Query(text=text, context=context, vector=self._encoder.encode(text))
+        encoded = self._clock()
+        candidates = snapshot.candidates(routing.namespace, query, self._settings.candidates)
+        retrieved = self._clock()
+        decisions = self._decide(query, candidates, routing.error_budget)
+        scored = self._clock()
+        route = choose_route(
+            decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
+        )
+        return route, StageTimings(
+            encode_ms=_ms(encoded - started),
+            retrieve_ms=_ms(retrieved - encoded),
+            scope_ms=_ms(scored - retrieved),
+        )
+
+    def _decide(
+        self, query: Query, candidates: Sequence[Candidate], error_budget: float | None
+    ) -> list[ScopeDecision]:
+        budget = error_budget if error_budget is not None else self._settings.error_budget
+        threshold = self._classifier.threshold(budget)
+        return [
+            ScopeDecision(candidate=candidate, score=score, threshold=threshold)
+            for candidate, score in zip(
+                candidates, self._classifier.score(query, candidates), strict=True
+            )
+        ]
+
+    def _forced(self, question: Question, snapshot: MemorySnapshot) -> list[ScopeDecision]:
+        """The named edits as decisions that pass; refuses any that is not served."""
+        routing = question.routing
+        if not 1 <= len(routing.edits) <= self._settings.forced_max:
+            raise InvalidInput(
+                f"FORCE names {len(routing.edits)} edits; name 1 to {self._settings.forced_max}.",
+                field="routing.edits",
+            )
+        decisions = []
+        for place, edit_id in enumerate(routing.edits):
+            edit = self._served_edit(snapshot, question, edit_id)
+            candidate = Candidate(
+                edit=edit, cosine=0.0, rank=place, by_vector=False, by_subject=False
+            )
+            decisions.append(ScopeDecision(candidate=candidate, score=1.0, threshold=0.0))
+        return decisions
+
+    def _served_edit(self, snapshot: MemorySnapshot, question: Question, edit_id: EditId) -> Edit:
+        namespace = question.routing.namespace
+        name = f"namespaces/{namespace}/edits/{edit_id}"
+        edit = snapshot.get(namespace, edit_id)
+        if edit is None:
+            raise NotFound(
+                f"There is no edit {name}; list the edits of the namespace to see what there is.",
+                resource_type="edit",
+                resource_name=name,
+            )
+        if edit.state not in SERVED_STATES:
+            raise WrongState(
+                f"{name} is {edit.state.value} and cannot be forced; restore it first."
+            )
+        return edit
+
+    def _path(self, name: str) -> Path:
+        path = self._paths.get(name)
+        if path is None:
+            raise InvalidInput(
+                f"There is no path {name!r}; known paths are {', '.join(sorted(self._paths))}.",
+                field="routing.path",
+            )
+        return path
+
+    def _lay_out(self, question: Question, route: Route) -> tuple[Preparation, int]:
+        """Returns what to decode and the length of the caller's own prompt, in tokens."""
+        asked = PathInput(
+            prompt=question.prompt or "",
+            messages=question.messages,
+            max_tokens=question.sampling.max_tokens,
+        )
+        own = (
+            self._engine.tokenize_chat(question.messages)
+            if question.messages
+            else self._engine.tokenize(asked.prompt)
+        )
+        if route.kind is RouteKind.BASE:
+            return Preparation(prompt_tokens=tuple(own)), len(own)
+        edits = [decision.candidate.edit for decision in route.hits]
+        return self._path(route.path).prepare(asked, edits), len(own)
+
+    async def _decode(
+        self, question: Question, prepared: _Prepared
+    ) -> AsyncGenerator[Provenance | TokenDelta | Ending, None]:
+        yield prepared.provenance
+        request = EngineRequest(
+            request_id=prepared.provenance.request_id,
+            prompt_tokens=prepared.preparation.prompt_tokens,
+            sampling=question.sampling,
+            edition=prepared.provenance.edition,
+            logprobs_top=question.logprobs_top,
+            prefix_tokens=prepared.preparation.prefix_tokens,
+            deadline_s=question.deadline_s,
+        )
+        async with aclosing(stream_engine(self._engine, request)) as events:
+            async for event in events:
+                if isinstance(event, Failed):
+                    raise event.error
+                if isinstance(event, Finished):
+                    yield _ending(event, prepared)
+                else:
+                    yield event
+
+
+def query_text(question: Question) -> tuple[str, str]:
+    """The text that is routed and what was said before it.
+
+    The prompt, or the last user turn with the earlier turns as context, one "role: content" a line.
+    """
+    if not question.messages:
+        return question.prompt or "", ""
+    earlier = "\n".join(f"{role}: {content}" for role, content in question.messages[:-1])
+    return question.messages[-1][1], earlier
+
+
+def _only_used(route: Route, used: set[EditId]) -> Route:
+    """Moves hits that did not fit the model's context to the rejections."""
+    if route.kind is RouteKind.BASE or all(d.candidate.edit.id in used for d in route.hits):
+        return route
+    kept = tuple(d for d in route.hits if d.candidate.edit.id in used)
+    dropped = tuple(
+        Rejection(decision=d, reason=RejectReason.OUTRANKED)
+        for d in route.hits
+        if d.candidate.edit.id not in used
+    )
+    return replace(route, hits=kept, rejections=(*dropped, *route.rejections))
+
+
+def _ending(finished: Finished, prepared: _Prepared) -> Ending:
+    before = prepared.provenance.timings
+    return Ending(
+        reason=finished.reason,
+        stop_match=finished.stop_match,
+        prompt_tokens=finished.prompt_tokens,
+        completion_tokens=finished.completion_tokens,
+        cached_tokens=finished.cached_tokens,
+        edit_tokens=max(0, finished.prompt_tokens - prepared.own_tokens),
+        seed=finished.seed,
+        timings=replace(
+            before,
+            queue_ms=finished.queue_ms,
+            prefill_ms=finished.prefill_ms,
+            decode_ms=finished.decode_ms,
+            total_ms=before.total_ms + finished.queue_ms + finished.prefill_ms + finished.decode_ms,
+        ),
+    )
+
+
+def _ms(seconds: float) -> float:
+    return seconds * 1000.0
