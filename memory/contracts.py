@@ -32,7 +32,7 @@ class Encoder(Protocol):
         ...
 
     def encode(self, text: str) -> Vector:
-        """Returns the unit vector of one text, shape (d,). Changes nothing; may wait for a batch."""
+        """Returns the unit vector of one text, shape (d,). May wait for a batch to end."""
         ...
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:

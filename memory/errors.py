@@ -127,7 +127,9 @@ class Unavailable(ErrataError):
 
     reason = "UNAVAILABLE"
 
-    def __init__(self, message: str, *, reason: str = "UNAVAILABLE", retry_after_s: float = 1.0) -> None:
+    def __init__(
+        self, message: str, *, reason: str = "UNAVAILABLE", retry_after_s: float = 1.0
+    ) -> None:
         super().__init__(message)
         self.reason = reason  # type: ignore[misc]  # An instance may be more precise.
         self.retry_after_s = retry_after_s

@@ -84,7 +84,8 @@ class Edit:
     @property
     def etag(self) -> str:
         """Names this revision; a write that gives another etag is refused."""
-        return hashlib.sha256(f"{self.namespace}/{self.id}@{self.revision}".encode()).hexdigest()[:16]
+        named = f"{self.namespace}/{self.id}@{self.revision}"
+        return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     @property
     def statement(self) -> str:

@@ -157,7 +157,8 @@ class Engine(Protocol):
     def tokenize_chat(self, messages: Sequence[tuple[str, str]]) -> list[int]:
         """Returns the ids of (role, content) turns, with the opening of the assistant's turn.
 
-        By the model's chat template; without one, turns are "role: content" lines. Raises InvalidInput for a role the template refuses.
+        By the model's chat template; without one, turns are "role: content" lines. Raises
+        InvalidInput for a role the template refuses.
         """
         ...
 

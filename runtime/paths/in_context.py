@@ -2,10 +2,10 @@
 
 IKE, Zheng et al. 2023, arXiv 2305.12740, section 3: demonstrations of three kinds (copy, update,
 retain) in the ratio 1:3:4, the most similar last, then "New Fact: ..." and "Prompt: ...". Where
-we depart from it: the demonstrations are chosen within the model's context instead of a fixed 32 (copy
-gives way first, retain last: it is the locality mechanism of the paper's ablation), and a query only
-comes here when the router found it in scope, so demonstrations matter less than in the paper. How
-many to use by default was measured; see docs/log.md.
+we depart from it: the demonstrations are chosen within the model's context instead of a fixed 32
+(copy gives way first, retain last: it is the locality mechanism of the paper's ablation), and a
+query only comes here when the router found it in scope, so demonstrations matter less than in the
+paper. How many to use by default was measured; see docs/log.md.
 """
 
 from __future__ import annotations
