@@ -1,0 +1,419 @@
+"""What the client gives back: plain frozen values, times as datetimes in UTC, no protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+EDIT_NAME = "namespaces/{namespace}/edits/{edit}"
+
+
+class EditState(StrEnum):
+    """What an edit is now."""
+
+    ACTIVE = "active"
+    SUPERSEDED = "superseded"
+    RETIRED = "retired"
+    EXPIRED = "expired"
+    CONSOLIDATED = "consolidated"
+
+
+class RouteKind(StrEnum):
+    """Which answer a request got: the frozen model's own, or an edited one."""
+
+    BASE = "base"
+    EDITED = "edited"
+
+
+class Outcome(StrEnum):
+    """What a write did."""
+
+    CREATED = "created"
+    SKIPPED = "skipped"
+    SUPERSEDED = "superseded"
+    UNCHANGED = "unchanged"
+    UPDATED = "updated"
+
+
+class ChangeKind(StrEnum):
+    """What a log entry did to its edit."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    SUPERSEDED = "superseded"
+    RETIRED = "retired"
+    RESTORED = "restored"
+    EXPIRED = "expired"
+    CONSOLIDATED = "consolidated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEdit:
+    """An edit to be created.
+
+    `subject` (or one of `aliases`) must stand in `prompt`: a cloze that `target` completes, or a
+    question that it answers.
+    """
+
+    subject: str
+    prompt: str
+    target: str
+    former: str | None = None
+    aliases: tuple[str, ...] = ()
+    author: str = ""
+    source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expires_at: datetime | None = None
+    edit_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One fact that should now hold, at one revision."""
+
+    name: str  # namespaces/{namespace}/edits/{id}
+    subject: str
+    prompt: str
+    target: str
+    former: str | None = None
+    aliases: tuple[str, ...] = ()
+    author: str = ""
+    source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    state: EditState = EditState.ACTIVE
+    revision: int = 1
+    sequence: int = 0
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+    etag: str = ""
+    supersedes: str = ""  # Resource names.
+    superseded_by: str = ""
+    edition: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The last part of the name."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's short name."""
+        return self.name.split("/")[1] if "/" in self.name else ""
+
+    @property
+    def statement(self) -> str:
+        """The new fact as one line."""
+        return f"{self.prompt.rstrip()} {self.target.strip()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A durable write: the edit as it is now, what the write did, and where in the log."""
+
+    edit: Edit
+    outcome: Outcome
+    sequence: int
+    replayed: bool = False  # The request_id was seen before; this is the first answer again.
+
+    @property
+    def name(self) -> str:
+        """The edit's resource name."""
+        return self.edit.name
+
+    @property
+    def id(self) -> str:
+        """The edit's id."""
+        return self.edit.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchWritten:
+    """A durable batch: all of it or none."""
+
+    edits: tuple[Edit, ...]
+    outcomes: tuple[Outcome, ...]
+    sequence: int
+    replayed: bool = False
+
+
+EditRef = str | Edit | Written
+"""An edit, or its resource name, or its id in the client's namespace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditPage:
+    """One page of a listing; `next_page_token` is empty on the last."""
+
+    edits: tuple[Edit, ...]
+    next_page_token: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditFilter:
+    """Which edits to list or export; all that is set must hold. Default: those in service."""
+
+    states: tuple[EditState | str, ...] = ()
+    subject: str = ""
+    text: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    author: str = ""
+    source: str = ""
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """An edit near a text."""
+
+    edit: Edit
+    cosine: float
+    mention: str = ""  # The subject or alias that stands in the text.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredEdit:
+    """An edit that retrieval proposed, with what the scope classifier made of it."""
+
+    name: str
+    statement: str  # The new fact in one line.
+    score: float
+    threshold: float  # In scope from this score on.
+    cosine: float
+    revision: int = 1
+    rank: int = 0
+    mention: str = ""
+    reject_reason: str = ""  # Empty for one that was used.
+
+    @property
+    def id(self) -> str:
+        """The last part of the name."""
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Milliseconds by stage; a stage that did not run is 0."""
+
+    queue_ms: float = 0.0
+    encode_ms: float = 0.0
+    retrieve_ms: float = 0.0
+    scope_ms: float = 0.0
+    prepare_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where an answer came from."""
+
+    request_id: str
+    namespace: str
+    route: RouteKind
+    path: str  # "base", or the name of the edited path.
+    reason: str  # The decision in one sentence.
+    edits: tuple[ScoredEdit, ...] = ()  # Used, best first.
+    rejected: tuple[ScoredEdit, ...] = ()
+    sequence: int = 0
+    edition: int = 0
+    classifier: str = ""
+    calibrated: bool = False
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an answer cost, in tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    edit_tokens: int = 0  # Prompt tokens that the edited path added.
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """A token and its natural-log probability."""
+
+    token_id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenToken:
+    """A chosen token, with the most probable ones at its place."""
+
+    chosen: TokenLogprob
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer; `str(answer)` is its text."""
+
+    text: str
+    provenance: Provenance
+    finish_reason: str = ""  # "eos", "stop" or "length"
+    stop_match: str = ""
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+    logprobs: tuple[ChosenToken, ...] = ()
+    token_ids: tuple[int, ...] = ()
+    prompt_token_ids: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """The text alone."""
+        return self.text
+
+    @property
+    def route(self) -> RouteKind:
+        """Whether the frozen model or an edited path answered."""
+        return self.provenance.route
+
+    @property
+    def path(self) -> str:
+        """The path that answered: "base", or an edited path's name."""
+        return self.provenance.path
+
+    @property
+    def edits(self) -> tuple[ScoredEdit, ...]:
+        """The edits used, best first."""
+        return self.provenance.edits
+
+    @property
+    def sequence(self) -> int:
+        """The memory sequence that the request saw."""
+        return self.provenance.sequence
+
+    @property
+    def edition(self) -> int:
+        """The edition of the weights that answered."""
+        return self.provenance.edition
+
+    @property
+    def request_id(self) -> str:
+        """Names the request in the server's log."""
+        return self.provenance.request_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A route without a generation."""
+
+    provenance: Provenance
+    decoded_prompt: str
+    prompt_tokens: int
+
+    @property
+    def route(self) -> RouteKind:
+        """Whether the frozen model or an edited path would answer."""
+        return self.provenance.route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredText:
+    """One continuation's log-probabilities (natural log)."""
+
+    text: str
+    logprob: float
+    tokens: tuple[TokenLogprob, ...] = ()
+    greedy: bool = False  # Whether every token is the model's own first choice.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Log-probabilities of given continuations, in the order given."""
+
+    scores: tuple[ScoredText, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """A record of an import that was refused, and why."""
+
+    row: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportProgress:
+    """Where an import is; the last one has `done`."""
+
+    received: int = 0
+    created: int = 0
+    superseded: int = 0
+    skipped: int = 0
+    already_imported: int = 0
+    refused: int = 0
+    durable_row: int = 0  # Every record up to this row is durable (or refused).
+    sequence: int = 0
+    done: bool = False
+    errors: tuple[RefusedRecord, ...] = ()  # Since the last progress; all of them in a report.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A log entry. With `checkpoint` it only says that everything up to `sequence` was sent."""
+
+    sequence: int
+    kind: ChangeKind | None = None
+    edit: Edit | None = None
+    at: datetime | None = None
+    reason: str = ""
+    checkpoint: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceStatus:
+    """Sizes of one namespace."""
+
+    name: str
+    active: int = 0
+    superseded: int = 0
+    retired: int = 0
+    expired: int = 0
+    consolidated: int = 0
+    index_kind: str = ""
+    index_bytes: int = 0
+    edition: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """The model served."""
+
+    model: str = ""
+    model_type: str = ""
+    parameters: int = 0
+    context_tokens: int = 0
+    dtype: str = ""
+    device: str = ""
+    chat: bool = False
+    fingerprint: str = ""
+    running: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """Size and health of a server's memory, and what it serves."""
+
+    sequence: int
+    namespaces: tuple[NamespaceStatus, ...] = ()
+    encoder: str = ""
+    classifier: str = ""
+    log_bytes: int = 0
+    read_only_reason: str = ""  # Empty when writes are taken.
+    model: ModelStatus = field(default_factory=ModelStatus)
+    started_at: datetime | None = None
+    version: str = ""
