@@ -1,0 +1,97 @@
+"""Settings: which source wins, and refusals that name key, value and what was expected."""
+
+from pathlib import Path
+
+import pytest
+
+from memory.errors import StartupError
+from runtime.config import CONFIG_FILE_VARIABLE, Settings, read_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CONFIG_FILE_VARIABLE, raising=False)
+
+
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    file = tmp_path / "errata.toml"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setenv(CONFIG_FILE_VARIABLE, str(file))
+
+
+def test_flags_win_over_environment_over_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_file(
+        tmp_path,
+        monkeypatch,
+        '[server]\nlisten = "127.0.0.1:1"\nworkers = 3\ndrain_s = 7\n[model]\nthreads = 5\n',
+    )
+    monkeypatch.setenv("ERRATA_SERVER__LISTEN", "127.0.0.1:2")
+    monkeypatch.setenv("ERRATA_SERVER__WORKERS", "4")
+    settings = read_settings({"server": {"listen": "127.0.0.1:3", "workers": None}})
+    assert "127.0.0.1:3" == settings.server.listen
+    assert 4 == settings.server.workers
+    assert 7 == settings.server.drain_s
+    assert 5 == settings.model.threads
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"server": {"listen": "nonsense"}}, "server.listen"),
+        ({"server": {"listen": "127.0.0.1:70000"}}, "server.listen"),
+        ({"server": {"wrong_key": 1}}, "server.wrong_key"),
+        ({"routing": {"error_budget": 0.0}}, "routing.error_budget"),
+        ({"model": {"device": "abacus"}}, "model.device"),
+        ({"nonsense": {"key": 1}}, "nonsense"),
+    ],
+)
+def test_a_bad_value_refuses_to_start_and_names_the_key(
+    flags: dict[str, dict[str, object]], named: str
+) -> None:
+    with pytest.raises(StartupError, match=named):
+        read_settings(flags)
+
+
+def test_a_missing_file_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CONFIG_FILE_VARIABLE, "/nowhere/errata.toml")
+    with pytest.raises(StartupError, match=r"/nowhere/errata\.toml"):
+        read_settings()
+
+
+def test_a_file_that_does_not_parse_refuses_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_file(tmp_path, monkeypatch, "[server\n")
+    with pytest.raises(StartupError, match=r"errata\.toml"):
+        read_settings()
+
+
+def test_settings_are_frozen() -> None:
+    settings = read_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.server = settings.server
+    with pytest.raises(ValueError, match="frozen"):
+        settings.server.listen = "127.0.0.1:9"
+
+
+def test_every_setting_is_documented() -> None:
+    """A field's sentence stands right under it in the source; this walks the tree and counts."""
+    import ast
+    import inspect
+
+    from runtime import config
+
+    tree = ast.parse(inspect.getsource(config))
+    checked = 0
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Section"):
+            fields = [i for i, part in enumerate(node.body) if isinstance(part, ast.AnnAssign)]
+            for place in fields:
+                after = node.body[place + 1]
+                assert isinstance(after, ast.Expr), ast.unparse(node.body[place])
+                assert isinstance(after.value, ast.Constant)
+                checked += 1
+    sections = [Settings.model_fields[name].annotation for name in Settings.model_fields]
+    assert checked == sum(len(section.model_fields) for section in sections)
