@@ -1,0 +1,1 @@
+"""The embedded default models: facts, corpus, training scripts and weights; imported by none."""
