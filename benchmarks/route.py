@@ -1,0 +1,106 @@
+"""What routing adds to a query: milliseconds by stage with 1k, 10k and 100k edits in memory.
+
+`python -m benchmarks.route` prints p50 and p99 of each stage over queries in scope, near it and far
+away, one at a time and with eight callers at once. Bulk edits carry jittered real vectors
+(benchmarks/made_up.py); queries are encoded for real and are all different, so that no cache
+answers them. The engine only tokenizes: nothing is generated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.made_up import JitteredEncoder, edits, questions
+from benchmarks.report import describe_machine, percentiles, print_table, write_json
+from classifiers.calibrated import CalibratedFeatureClassifier
+from memory.edit_memory import EditMemory
+from memory.encoder import MiniLmEncoder
+from memory.record import EditDraft, StageTimings
+from runtime.build import model_folder
+from runtime.engine.transformers_engine import TransformersEngine
+from runtime.paths.in_context import InContextPath
+from runtime.query_runner import QueryRunner
+from runtime.question import Question
+
+STAGES = ("encode_ms", "retrieve_ms", "scope_ms", "prepare_ms", "total_ms")
+BATCH = 2000
+
+
+def fill(memory: EditMemory, drafts: Sequence[EditDraft]) -> float:
+    """Writes the drafts; returns the seconds it took."""
+    started = time.perf_counter()
+    for first in range(0, len(drafts), BATCH):
+        memory.create_batch(drafts[first : first + BATCH])
+    return time.perf_counter() - started
+
+
+async def ask(runner: QueryRunner, prompts: Sequence[str], callers: int) -> list[StageTimings]:
+    """Routes every prompt, `callers` at a time."""
+    waiting = iter(prompts)
+    found: list[StageTimings] = []
+
+    async def caller() -> None:
+        for prompt in waiting:
+            explained = await runner.explain(Question(prompt=prompt))
+            found.append(explained.provenance.timings)
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return found
+
+
+def measure(sizes: Sequence[int], queries: int, model: str) -> list[dict[str, object]]:
+    """One row per memory size and number of callers."""
+    encoder = MiniLmEncoder(device="cpu", threads=1)
+    jittered = JitteredEncoder(encoder)
+    engine = TransformersEngine.load(model_folder(model), device="cpu")
+    rows: list[dict[str, object]] = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory(prefix="errata-bench-") as directory:
+            memory = EditMemory.open(Path(directory) / "data", encoder=jittered)
+            drafts = list(edits(size))
+            seconds = fill(memory, drafts)
+            runner = QueryRunner(
+                engine=engine,
+                memory=memory,
+                encoder=encoder,
+                classifier=CalibratedFeatureClassifier.load(encoder),
+                paths={"in_context": InContextPath(engine)},
+            )
+            asyncio.run(ask(runner, questions(30, drafts, seed=99), 1))  # Warm-up.
+            for callers in (1, 8):
+                prompts = questions(queries, drafts, seed=size + callers)
+                timings = asyncio.run(ask(runner, prompts, callers))
+                row: dict[str, object] = {"edits": size, "callers": callers}
+                for stage in STAGES:
+                    found = percentiles([getattr(t, stage) for t in timings])
+                    row[f"{stage.removesuffix('_ms')} p50"] = found["p50_ms"]
+                    row[f"{stage.removesuffix('_ms')} p99"] = found["p99_ms"]
+                rows.append({**row, "fill s": round(seconds, 1)})
+            runner.close()
+            memory.close()
+    engine.close()
+    encoder.close()
+    return rows
+
+
+def main() -> None:
+    """Reads the options, measures, prints and writes."""
+    parser = argparse.ArgumentParser(description="Milliseconds that routing adds, by stage.")
+    parser.add_argument("--sizes", default="1000,10000,100000")
+    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--model", default="pocket/base", help="only its tokenizer is used")
+    options = parser.parse_args()
+    machine = describe_machine()
+    rows = measure([int(size) for size in options.sizes.split(",")], options.queries, options.model)
+    print(machine)
+    print_table("Routing, milliseconds by stage (encoder on 1 thread)", rows)
+    print(f"written: {write_json('route', {'queries': options.queries, 'rows': rows})}")
+
+
+if __name__ == "__main__":
+    main()
