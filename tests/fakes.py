@@ -12,6 +12,7 @@ from runtime.engine.admission import check_request, check_room, check_tokens
 from runtime.engine.contract import (
     EmittedToken,
     EngineEvent,
+    EngineHealth,
     EngineInfo,
     EngineRequest,
     Failed,
@@ -154,6 +155,11 @@ class FakeEngine:
         for generation, thread in running:
             generation.cancel()
             thread.join(10.0)
+
+    def health(self) -> EngineHealth:
+        return EngineHealth(
+            alive=not self._closing, running=self.running, waiting=0, last_step_age_s=0.0
+        )
 
     def answer(self, prompt: str) -> str:
         """Returns the scripted answer to `prompt`."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -155,17 +154,11 @@ class ColumnCache(Cache):  # type: ignore[misc]
         self._narrow()
         self._show_all()
 
-    def close_gap(self, row: int, gap_at: int, gap: int) -> None:
-        """Moves the first `gap_at` tokens of a row right over the `gap` masked columns after them.
-
-        The row's tokens then lie together again, as `append_row` of another cache expects.
-        """
-        if gap == 0 or gap_at == 0:
-            return
-        for layer in self.layers:
-            if layer.is_initialized:
-                for states in (layer.keys, layer.values):
-                    states[row, :, gap : gap + gap_at] = states[row, :, :gap_at].clone()
+    def truncate_row(self, length: int) -> None:
+        """Forgets the tokens after the first `length` of a cache's only row."""
+        assert len(self.lengths) == 1
+        self.window.end -= self.lengths[0] - length
+        self.lengths = [length]
 
     def bytes_in_use(self) -> int:
         """Returns the memory of all layers in bytes."""

@@ -126,6 +126,16 @@ class ScoredContinuation:
     greedy: tuple[bool, ...]  # Whether the token is the model's own first choice at its place.
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineHealth:
+    """What a health probe reads, without waiting for the model."""
+
+    alive: bool  # The engine can take work.
+    running: int  # Sequences that hold a slot.
+    waiting: int  # Requests and scoring calls in the queue.
+    last_step_age_s: float  # Since the last step ended; 0 when there is nothing to do.
+
+
 class Generation(Protocol):
     """A running generation."""
 
@@ -140,6 +150,10 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo:
         """Returns what is served. Changes nothing."""
+        ...
+
+    def health(self) -> EngineHealth:
+        """Returns what a health probe needs. Never waits for the model. Changes nothing."""
         ...
 
     def tokenize(self, text: str) -> list[int]:
@@ -166,9 +180,7 @@ class Engine(Protocol):
         """Returns the text of ids, special tokens left out."""
         ...
 
-    def start(
-        self, request: EngineRequest, deliver: Callable[[EngineEvent], None]
-    ) -> Generation:
+    def start(self, request: EngineRequest, deliver: Callable[[EngineEvent], None]) -> Generation:
         """Queues a generation.
 
         `deliver` gets its events from the engine's thread, in order, and must not block. Exactly

@@ -18,6 +18,8 @@ from runtime.engine.contract import Sampling
 
 NEVER = float("-inf")
 
+Ranked = tuple[float, list[tuple[int, float]]]  # The chosen token's logprob; the best tokens'.
+
 
 class Sampler:
     """The state that one generation's sampling keeps between tokens."""
@@ -101,7 +103,7 @@ def invert(chances: Tensor, draws: Sequence[float]) -> list[int]:
     sums = chances.double().cumsum(dim=-1)
     marks = _column(draws, sums) * sums[:, -1:]
     tokens = torch.searchsorted(sums, marks, right=True).squeeze(-1)
-    return tokens.clamp_(max=chances.shape[-1] - 1).tolist()  # type: ignore[no-any-return]
+    return tokens.clamp_(max=chances.shape[-1] - 1).tolist()
 
 
 def logprobs(logits: Tensor, tokens: Sequence[int], top: int) -> list[Ranked]:
@@ -118,9 +120,6 @@ def logprobs(logits: Tensor, tokens: Sequence[int], top: int) -> list[Ranked]:
         (chosen, list(zip(best, value, strict=True)))
         for chosen, best, value in zip(own, ids.tolist(), values.tolist(), strict=True)
     ]
-
-
-Ranked = tuple[float, list[tuple[int, float]]]
 
 
 def _cut_top_k(scores: Tensor, top_k: Sequence[int]) -> Tensor:
