@@ -1,0 +1,452 @@
+"""EditMemory: the memory of corrections, as the rest of the program sees it.
+
+Thread-safe. Writes block until they are durable and visible; reads take a snapshot and never
+lock. What is checked, planned, logged and published stands in the files beside this one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from memory.contracts import Encoder, VectorIndex
+from memory.directory import DataDirectory
+from memory.errors import InvalidInput, StorageReadOnly, Unavailable
+from memory.keeper import Keeper, Parts
+from memory.limits import MemoryLimits
+from memory.log import Connect, connect
+from memory.paging import EditFilter, Matcher, Page, PageToken, check_page_size
+from memory.parts import faiss_maker, index_bytes, index_kind, make_subject_matcher
+from memory.plans import missing_edit
+from memory.record import (
+    DEFAULT_NAMESPACE,
+    Candidate,
+    ConflictPolicy,
+    Edit,
+    EditDraft,
+    EditId,
+    EditState,
+    Namespace,
+    Query,
+)
+from memory.recovery import SpaceMaker
+from memory.requests import RequestMaker
+from memory.snapshot import MemorySnapshot, SubjectIndex
+from memory.status import IntegrityReport, MemoryStatus, NamespaceStatus
+from memory.validate import check_text
+from memory.writer import GroupWriter, Job
+from memory.writes import UNSET, EditChanges, LogEntry, Unset, WriteResult
+
+ENTRIES_AT_ONCE = 1000  # That a follower copies from the log before it yields them.
+STOP_POLL_S = 0.25  # How often a follower with nothing to do looks at its stop event.
+
+
+class EditMemory:
+    """Made by `open`; a context manager that closes itself."""
+
+    def __init__(
+        self, keeper: Keeper, requests: RequestMaker, limits: MemoryLimits, encoder: Encoder
+    ) -> None:
+        self._keeper = keeper
+        self._requests = requests
+        self._limits = limits
+        self._encoder = encoder
+        self._closed = threading.Event()
+        self._writer = GroupWriter(commit=keeper.commit, idle=keeper.idle, limits=limits)
+        self._writer.start()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        encoder: Encoder,
+        limits: MemoryLimits = MemoryLimits(),  # noqa: B008  # Immutable.
+        index_device: str = "cpu",
+        clock: Callable[[], float] = time.time,
+        make_index: Callable[[int], VectorIndex] | None = None,
+        make_matcher: Callable[[], SubjectIndex] | None = None,
+        connect: Connect = connect,
+    ) -> EditMemory:
+        """Opens the data directory, created when missing, and loads what the log says.
+
+        Raises DataDirectoryLocked when another server holds it, DataDirectoryError when it is
+        foreign, damaged, or of a newer format. `make_index` (from the dimension) and
+        `make_matcher` default to FAISS on `index_device` and the subject matcher.
+        """
+        maker = SpaceMaker(
+            encoder.dimension,
+            make_index or faiss_maker(index_device),
+            make_matcher or make_subject_matcher,
+        )
+        parts = Parts(encoder=encoder, limits=limits, clock=clock, maker=maker, connect=connect)
+        held = DataDirectory.open(Path(directory))
+        try:
+            keeper = Keeper(held, parts)
+        except BaseException:
+            held.close()
+            raise
+        return cls(keeper, RequestMaker(limits, encoder, lambda: keeper.state), limits, encoder)
+
+    def create(
+        self,
+        draft: EditDraft,
+        *,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+        request_id: str = "",
+        on_conflict: ConflictPolicy = ConflictPolicy.FAIL,
+        validate_only: bool = False,
+    ) -> WriteResult:
+        """Creates one edit. Raises InvalidInput, EditConflict, AlreadyExists, RequestIdReused,
+        Overloaded, Unavailable, StorageReadOnly (as every write may raise the last five).
+        """
+        return self._write(
+            self._requests.create(
+                (draft,),
+                namespace=namespace,
+                request_id=request_id,
+                on_conflict=on_conflict,
+                validate_only=validate_only,
+                batch=False,
+            )
+        )
+
+    def create_batch(
+        self,
+        drafts: Sequence[EditDraft],
+        *,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+        request_id: str = "",
+        on_conflict: ConflictPolicy = ConflictPolicy.FAIL,
+        validate_only: bool = False,
+    ) -> WriteResult:
+        """Creates all of the edits or none, visible at once. Raises as `create`; errors name the
+        place ("edits[3].target"). Later drafts of a batch meet the earlier ones as if they were
+        written before.
+        """
+        return self._write(
+            self._requests.create(
+                tuple(drafts),
+                namespace=namespace,
+                request_id=request_id,
+                on_conflict=on_conflict,
+                validate_only=validate_only,
+                batch=True,
+            )
+        )
+
+    def update(
+        self,
+        edit_id: EditId,
+        changes: EditChanges,
+        *,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+        etag: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> WriteResult:
+        """Makes a new revision of an edit in force. Raises InvalidInput, NotFound, WrongState,
+        EtagMismatch, EditConflict.
+        """
+        return self._write(
+            self._requests.update(
+                edit_id,
+                changes,
+                namespace=namespace,
+                etag=etag,
+                request_id=request_id,
+                validate_only=validate_only,
+            )
+        )
+
+    def retire(
+        self,
+        edit_id: EditId,
+        *,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+        reason: str = "",
+        etag: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> WriteResult:
+        """Takes an edit out of service; its history stays. Raises NotFound, WrongState,
+        EtagMismatch.
+        """
+        return self._write(
+            self._requests.retire(
+                edit_id,
+                namespace=namespace,
+                reason=reason,
+                etag=etag,
+                request_id=request_id,
+                validate_only=validate_only,
+            )
+        )
+
+    def restore(
+        self,
+        edit_id: EditId,
+        *,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+        reason: str = "",
+        etag: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+        expires_at_s: float | Unset | None = UNSET,
+    ) -> WriteResult:
+        """Brings a retired, expired or superseded edit back. Raises NotFound, WrongState,
+        EtagMismatch, EditConflict when another edit says the same fact.
+
+        An expiry that has passed is lifted unless a new one is given.
+        """
+        return self._write(
+            self._requests.restore(
+                edit_id,
+                namespace=namespace,
+                reason=reason,
+                etag=etag,
+                request_id=request_id,
+                validate_only=validate_only,
+                expires_at_s=expires_at_s,
+            )
+        )
+
+    def mark_consolidated(
+        self,
+        edit_ids: Sequence[EditId],
+        *,
+        edition: int | None,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+    ) -> WriteResult:
+        """Notes that an edition's weights hold these edits (None: that they are served from here
+        again), all or none. Raises NotFound, WrongState.
+        """
+        return self._write(self._requests.consolidate(edit_ids, namespace, edition))
+
+    def get(self, edit_id: EditId, *, namespace: Namespace = DEFAULT_NAMESPACE) -> Edit:
+        """Returns an edit in whatever state it is. Raises NotFound."""
+        edit = self.snapshot().get(namespace, edit_id)
+        if edit is None:
+            raise missing_edit(namespace, edit_id)
+        return edit
+
+    def history(
+        self, edit_id: EditId, *, namespace: Namespace = DEFAULT_NAMESPACE
+    ) -> tuple[Edit, ...]:
+        """Returns all revisions of an edit, oldest first. Raises NotFound."""
+        revisions = self.snapshot().revisions(namespace, edit_id)
+        if not revisions:
+            raise missing_edit(namespace, edit_id)
+        return revisions
+
+    def list_edits(
+        self,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+        *,
+        filter: EditFilter = EditFilter(),  # noqa: A002, B008  # The API's word; immutable.
+        page_size: int = 50,
+        page_token: str = "",
+    ) -> Page:
+        """Returns edits in order of creation; all pages show the log as it was at the first.
+
+        Raises NotFound, InvalidInput for a page size below 1 or a token of another listing.
+        """
+        size = check_page_size(page_size, self._limits.page_size_max)
+        snapshot = self.snapshot()
+        digest = filter.digest(namespace)
+        place, sequence = 0, snapshot.sequence
+        if page_token:
+            token = PageToken.decode(page_token, digest=digest)
+            if token.sequence > sequence:
+                raise InvalidInput(
+                    f"page_token is of sequence {token.sequence}; this memory is at {sequence}. "
+                    "Leave it out to start over",
+                    field="page_token",
+                )
+            place, sequence = token.place, token.sequence
+            snapshot = snapshot.back_to(sequence)
+        matcher = Matcher(filter)
+        found: list[tuple[int, Edit]] = []
+        for position, edit in snapshot.edits_from(namespace, place):
+            if matcher.matches(edit):
+                found.append((position, edit))
+                if len(found) > size:
+                    break
+        following = ""
+        if len(found) > size:
+            following = PageToken(digest=digest, sequence=sequence, place=found[size][0]).encode()
+        whole = not page_token and not following
+        return Page(
+            edits=tuple(edit for _, edit in found[:size]),
+            next_page_token=following,
+            total=len(found) if whole else None,
+            sequence=sequence,
+        )
+
+    def search(self, namespace: Namespace, text: str, *, k: int = 10) -> list[Candidate]:
+        """Returns edits in force near the text, by meaning or by mention, the k best.
+
+        Raises NotFound, InvalidInput.
+        """
+        snapshot = self.snapshot()
+        snapshot.space(namespace)
+        asked = check_text(
+            text, field="text", chars_max=self._limits.search_chars_max, required=True
+        )
+        if k < 1:
+            raise InvalidInput(f"k is {k}; give 1 or more", field="k")
+        query = Query(text=asked, vector=self._encoder.encode(asked))
+        return snapshot.candidates(namespace, query, k)[:k]
+
+    def snapshot(self) -> MemorySnapshot:
+        """Returns the memory as of now, immutable. Costs a pointer read."""
+        return self._keeper.snapshot
+
+    def wait_for(self, sequence: int, timeout_s: float) -> None:
+        """Waits until reads see `sequence`.
+
+        Raises Unavailable (REPLICA_BEHIND) when they do not in time; InvalidInput at once for a
+        sequence that cannot be meant.
+        """
+        seen = self._keeper.snapshot.sequence
+        if sequence <= seen:
+            return
+        if sequence - seen > self._limits.sequences_ahead_max:
+            raise InvalidInput(
+                f"sequence {sequence} is far beyond this memory's ({seen}); give one that a write "
+                "to it has answered",
+                field="min_sequence",
+            )
+        with self._keeper.changed:
+            reached = self._keeper.changed.wait_for(
+                lambda: self._keeper.snapshot.sequence >= sequence or self._closed.is_set(),
+                timeout=max(0.0, timeout_s),
+            )
+        if not reached or self._closed.is_set():
+            raise Unavailable(
+                f"this memory is at sequence {self._keeper.snapshot.sequence}, not yet at "
+                f"{sequence}; retry, or ask the server that answered the write",
+                reason="REPLICA_BEHIND",
+            )
+
+    def wait_writable(self, timeout_s: float) -> None:
+        """Waits until writes are taken (again). Raises StorageReadOnly when they are not."""
+        with self._keeper.changed:
+            if not self._keeper.changed.wait_for(
+                lambda: not self._keeper.read_only, timeout=timeout_s
+            ):
+                raise StorageReadOnly(f"writes are still refused: {self._keeper.read_only}")
+
+    def entries(
+        self, from_sequence: int, limit: int, namespace: Namespace | None = None
+    ) -> list[LogEntry]:
+        """Returns up to `limit` log entries from `from_sequence` on, of one namespace or all."""
+        if limit < 1:
+            raise InvalidInput(f"limit is {limit}; give 1 or more", field="limit")
+        state = self._keeper.state
+        found: list[LogEntry] = []
+        for sequence in range(max(1, from_sequence), self.snapshot().sequence + 1):
+            entry = state.entry(sequence)
+            if namespace is None or entry.edit.namespace == namespace:
+                found.append(entry)
+                if len(found) == limit:
+                    break
+        return found
+
+    def watch(
+        self,
+        from_sequence: int = 1,
+        namespace: Namespace | None = None,
+        *,
+        stop: threading.Event,
+    ) -> Iterator[LogEntry]:
+        """Yields the log entries from `from_sequence` on and follows until `stop` or close."""
+        position = max(1, from_sequence)
+        while not stop.is_set() and not self._closed.is_set():
+            state = self._keeper.state
+            newest = self._keeper.snapshot.sequence
+            for sequence in range(position, min(newest, position + ENTRIES_AT_ONCE - 1) + 1):
+                if stop.is_set():
+                    return
+                entry = state.entry(sequence)
+                if namespace is None or entry.edit.namespace == namespace:
+                    yield entry
+                position = sequence + 1
+            if position > newest:
+                with self._keeper.changed:
+                    self._keeper.changed.wait_for(
+                        self._news_after(position - 1), timeout=STOP_POLL_S
+                    )
+
+    def _news_after(self, sequence: int) -> Callable[[], bool]:
+        """Returns the question whether a follower at `sequence` has something to do."""
+        return lambda: self._keeper.snapshot.sequence > sequence or self._closed.is_set()
+
+    def status(self) -> MemoryStatus:
+        """Tells size and health."""
+        state = self._keeper.state
+        return MemoryStatus(
+            sequence=self._keeper.snapshot.sequence,
+            namespaces=tuple(
+                NamespaceStatus(
+                    name=name,
+                    edits={kind: space.counts[kind] for kind in EditState},
+                    index_kind=index_kind(space.index),
+                    index_vectors=len(space.index.view()),
+                    index_bytes=index_bytes(space.index, self._encoder.dimension),
+                )
+                for name, space in sorted(list(state.spaces.items()))
+            ),
+            encoder=self._encoder.name,
+            log_bytes=self._keeper.log_bytes,
+            read_only=self._keeper.read_only,
+            last_check=self._keeper.last_check,
+        )
+
+    def check_integrity(self, *, repair: bool = True) -> IntegrityReport:
+        """Compares everything derived with the log; rebuilds it when something disagrees.
+
+        Writes wait meanwhile. Raises DataDirectoryError when the log itself is damaged.
+        """
+        return self._writer.call(lambda: self._keeper.check(repair=repair))
+
+    def rebuild(self) -> None:
+        """Makes everything derived again from the log. Writes wait meanwhile."""
+        self._writer.call(self._keeper.rebuild)
+
+    def expire_due(self) -> int:
+        """Logs the expiries that are due now, as the writer does by itself; returns how many.
+
+        Only the log waits for this: what has expired is not served in any case.
+        """
+        return self._writer.call(self._keeper.sweep)
+
+    def close(self) -> None:
+        """Finishes the writes that wait, then closes the log. May be called twice."""
+        if self._closed.is_set():
+            return
+        self._writer.close()
+        self._closed.set()
+        with self._keeper.changed:
+            self._keeper.changed.notify_all()
+        self._keeper.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write(self, job: Job) -> WriteResult:
+        self._keeper.refuse_when_read_only()
+        self._requests.encode_ahead(job)
+        return self._writer.submit(job)

@@ -1,0 +1,287 @@
+"""An immutable view of the memory at one sequence. Readers take one and never lock.
+
+A snapshot points into structures that only grow (`memory/state.py`) and shows of them what its
+sequence allows. Time is the one thing it does not freeze: an edit past its expiry is not served,
+however old the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from memory.contracts import VectorIndexView
+from memory.errors import NotFound
+from memory.record import (
+    DEFAULT_NAMESPACE,
+    EDITION_BASE,
+    Candidate,
+    Edit,
+    EditId,
+    EditState,
+    Namespace,
+    Query,
+)
+
+LIVE = frozenset({EditState.ACTIVE, EditState.CONSOLIDATED})
+
+
+class Mention(Protocol):
+    """A surface found in a text."""
+
+    @property
+    def key(self) -> int:
+        """The key that the surface was added under."""
+        ...
+
+    @property
+    def surface(self) -> str:
+        """The surface as it stands in the text."""
+        ...
+
+    @property
+    def covered(self) -> bool:
+        """Whether a longer mention contains this one."""
+        ...
+
+
+class SubjectView(Protocol):
+    """An immutable view of a subject matcher."""
+
+    def find(self, text: str) -> Sequence[Mention]:
+        """Returns the mentions in `text`. Changes nothing."""
+        ...
+
+
+class SubjectIndex(Protocol):
+    """The surfaces of edits under int keys; one writer, any number of readers."""
+
+    def apply(
+        self, add: Sequence[tuple[int, tuple[str, ...]]], remove: Sequence[int]
+    ) -> SubjectView:
+        """Removes, then adds, as one step; views handed out before keep answering as they did."""
+        ...
+
+    def view(self) -> SubjectView:
+        """Returns the current view. Changes nothing."""
+        ...
+
+
+def is_live(edit: Edit) -> bool:
+    """Whether the edit is in force as the log says (its expiry is another question)."""
+    return edit.state in LIVE
+
+
+def has_expired(edit: Edit, now_s: float) -> bool:
+    """Whether the edit's expiry has come; from that very instant on it is not served."""
+    return edit.expires_at_s is not None and edit.expires_at_s <= now_s
+
+
+@dataclass(slots=True, kw_only=True)
+class Cell:
+    """All revisions of one edit, oldest first; the list only grows."""
+
+    place: int  # In the order of creation of its namespace, from 0.
+    revisions: list[Edit]
+
+    def at(self, sequence: int) -> Edit | None:
+        """Returns the newest revision with at most this sequence, None when there was none."""
+        for edit in reversed(self.revisions):
+            if edit.sequence <= sequence:
+                return edit
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceView:
+    """One namespace in a snapshot."""
+
+    cells: Mapping[EditId, Cell]
+    order: Sequence[Cell]
+    created: int  # How many of `order` existed.
+    index: VectorIndexView
+    subjects: SubjectView
+    counts: Mapping[EditState, int]
+
+
+class MemorySnapshot:
+    """The memory at one sequence. Cheap to hold; every method changes nothing."""
+
+    __slots__ = ("_clock", "_edits", "_mentions_max", "_spaces", "sequence")
+
+    def __init__(
+        self,
+        *,
+        sequence: int,
+        spaces: Mapping[Namespace, SpaceView],
+        edits: Sequence[Edit],
+        clock: Callable[[], float],
+        mentions_max: int,
+    ) -> None:
+        self.sequence = sequence
+        self._spaces = spaces
+        self._edits = edits  # By sequence; grows behind our back, which does not matter.
+        self._clock = clock
+        self._mentions_max = mentions_max
+
+    def advance(self, sequence: int, changed: Mapping[Namespace, SpaceView]) -> MemorySnapshot:
+        """Returns the snapshot that follows this one."""
+        return MemorySnapshot(
+            sequence=sequence,
+            spaces={**self._spaces, **changed},
+            edits=self._edits,
+            clock=self._clock,
+            mentions_max=self._mentions_max,
+        )
+
+    def back_to(self, sequence: int) -> MemorySnapshot:
+        """Returns the edits as they were at an earlier sequence (for reading edits, not search)."""
+        return MemorySnapshot(
+            sequence=sequence,
+            spaces=self._spaces,
+            edits=self._edits,
+            clock=self._clock,
+            mentions_max=self._mentions_max,
+        )
+
+    @property
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """The namespaces that exist, sorted; "default" is always one."""
+        return tuple(sorted(self._spaces))
+
+    def space(self, namespace: Namespace) -> SpaceView:
+        """Returns a namespace. Raises NotFound for one that does not exist."""
+        found = self._spaces.get(namespace)
+        if found is None:
+            raise NotFound(
+                f"namespace {namespace!r} does not exist; it comes into being with its first edit "
+                f"(known: {', '.join(self.namespaces[:8])})",
+                resource_type="namespace",
+                resource_name=f"namespaces/{namespace}",
+            )
+        return found
+
+    def count(self, namespace: Namespace = DEFAULT_NAMESPACE) -> int:
+        """Counts the live edits as the log says. Raises NotFound.
+
+        Edits whose expiry came moments ago are counted until the log says so too.
+        """
+        counts = self.space(namespace).counts
+        return sum(counts.get(state, 0) for state in LIVE)
+
+    def get(self, namespace: Namespace, edit_id: EditId) -> Edit | None:
+        """Returns an edit in whatever state it is, None when there is none. Raises NotFound.
+
+        A live edit past its expiry is shown as EXPIRED.
+        """
+        cell = self.space(namespace).cells.get(edit_id)
+        edit = None if cell is None else cell.at(self.sequence)
+        return None if edit is None else self._as_of_now(edit, self._clock())
+
+    def revisions(self, namespace: Namespace, edit_id: EditId) -> tuple[Edit, ...]:
+        """Returns all revisions of an edit as they were logged, oldest first. Raises NotFound."""
+        cell = self.space(namespace).cells.get(edit_id)
+        if cell is None:
+            return ()
+        return tuple(edit for edit in list(cell.revisions) if edit.sequence <= self.sequence)
+
+    def edits_from(self, namespace: Namespace, place: int) -> Iterator[tuple[int, Edit]]:
+        """Yields (place, edit) in order of creation from a place on, states as of now."""
+        space = self.space(namespace)
+        now_s = self._clock()
+        for position in range(place, space.created):
+            edit = space.order[position].at(self.sequence)
+            if edit is not None:
+                yield position, self._as_of_now(edit, now_s)
+
+    def edition(self, namespace: Namespace) -> int:
+        """Returns the namespace's active edition: the model as published."""
+        self.space(namespace)
+        return EDITION_BASE
+
+    def candidates(self, namespace: Namespace, query: Query, k: int) -> list[Candidate]:
+        """Returns the live, unexpired edits near the query, best cosine first. Raises NotFound.
+
+        They are the k nearest by vector and those whose subject or alias the text mentions (the
+        nearest of these, when there are very many). A mention inside a longer one proposes
+        nothing: "York" in "New York" speaks of another place. Equal cosines: the older key first.
+        """
+        space = self.space(namespace)
+        now_s = self._clock()
+        found = self._nearest(space, query, k, now_s) if k > 0 else {}
+        by_vector = frozenset(found)
+        mentions: dict[int, str] = {}
+        for mention in space.subjects.find(query.text):
+            known = mentions.get(mention.key, "")
+            if not mention.covered and len(mention.surface) > len(known):
+                mentions[mention.key] = mention.surface
+        found.update(self._mentioned(space, query, mentions, by_vector, now_s))
+        ranked = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+        return [
+            Candidate(
+                edit=edit,
+                cosine=cosine,
+                rank=rank,
+                by_vector=key in by_vector,
+                by_subject=key in mentions,
+                mention=mentions.get(key, ""),
+            )
+            for rank, (key, (cosine, edit)) in enumerate(ranked)
+        ]
+
+    def _nearest(
+        self, space: SpaceView, query: Query, k: int, now_s: float
+    ) -> dict[int, tuple[float, Edit]]:
+        """Returns the k nearest servable edits by key; asks for more while expired ones show."""
+        size = len(space.index)
+        wanted = min(k + 4, size)
+        while wanted > 0:
+            cosines, keys = space.index.search(query.vector.reshape(1, -1), wanted)
+            found: dict[int, tuple[float, Edit]] = {}
+            for cosine, key in zip(cosines[0].tolist(), keys[0].tolist(), strict=True):
+                edit = self._servable(space, key, now_s)
+                if edit is not None and len(found) < k:
+                    found[key] = (cosine, edit)
+            if len(found) == k or wanted == size:
+                return found
+            wanted = min(2 * wanted, size)
+        return {}
+
+    def _mentioned(
+        self,
+        space: SpaceView,
+        query: Query,
+        mentions: Mapping[int, str],
+        known: frozenset[int],
+        now_s: float,
+    ) -> dict[int, tuple[float, Edit]]:
+        """Returns the servable edits among `mentions` that are not known yet, with cosines."""
+        edits: dict[int, Edit] = {}
+        for key in mentions:
+            edit = None if key in known else self._servable(space, key, now_s)
+            if edit is not None:
+                edits[key] = edit
+        if not edits:
+            return {}
+        keys = sorted(edits)
+        cosines = np.clip(space.index.get(keys) @ query.vector, -1.0, 1.0)  # (n,)
+        nearest = np.argsort(-cosines, kind="stable")[: self._mentions_max]
+        return {keys[place]: (float(cosines[place]), edits[keys[place]]) for place in nearest}
+
+    def _servable(self, space: SpaceView, key: int, now_s: float) -> Edit | None:
+        """Returns the edit behind an index key (the entry that gave the key names it)."""
+        if not 0 < key <= self.sequence:
+            return None
+        cell = space.cells.get(self._edits[key - 1].id)
+        edit = None if cell is None else cell.at(self.sequence)
+        if edit is None or not is_live(edit) or has_expired(edit, now_s):
+            return None
+        return edit
+
+    def _as_of_now(self, edit: Edit, now_s: float) -> Edit:
+        if is_live(edit) and has_expired(edit, now_s):
+            return replace(edit, state=EditState.EXPIRED)
+        return edit
