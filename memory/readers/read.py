@@ -99,7 +99,7 @@ def _detect_shape(path: Path) -> str:
             return "counterfact"
         if is_zsre(record):
             return "zsre"
-        if {"subject", "target"} & record.keys():
+        if {"prompt", "target"} <= record.keys():
             return "jsonl"
     if not records:
         return "jsonl"
