@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from pocket.data import HERE, TEXT_TRAIN, read_jsonl, read_text
+from pocket.data import HELD_OUT_SHARE, HERE, TEXT_TRAIN, read_jsonl, read_text
 from pocket.in_context import END_MARK, ContextMaker, Piece, load_families
 from pocket.pool import load_pool
 from pocket.templates import chat, formatted, load_relations, styled
@@ -25,7 +25,6 @@ TEXT_CHUNK_TOKENS = 256
 TEXT_WEIGHT = 0.35
 TEXT_SUPERVISED = 0.4  # share of a chunk's tokens that pay for the head; drawn at random
 TEXT_CHARACTERS_MAX = 6_000_000  # of one file; novels are far larger than what one run reads
-HELD_OUT_TEXT_SHARE = 0.01
 TEXT_SHARES = {"factbook.txt": 0.16, "wordset.txt": 0.16, "webnlg_sentences.txt": 0.16,
                "wikitext2_valid.txt": 0.17, "novels.txt.gz": 0.20, "world_history.txt.gz": 0.15}
 NANO_FACTS = 400
@@ -174,7 +173,7 @@ def load_text(data: Path, tokenizer: PreTrainedTokenizerFast, held_out: bool
     encoded = {}
     for name in TEXT_TRAIN:
         text = read_text(data / "text" / name)
-        cut = int(len(text) * (1 - HELD_OUT_TEXT_SHARE))
+        cut = int(len(text) * (1 - HELD_OUT_SHARE))
         text = text[cut:][:60_000] if held_out else text[:cut]
         pieces = text[:TEXT_CHARACTERS_MAX].splitlines(keepends=True)
         parts = tokenizer.backend_tokenizer.encode_batch(pieces, add_special_tokens=False)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+HELD_OUT_SHARE = 0.01  # the end of every running-text file is read by no training run
 TEXT_TRAIN = ("factbook.txt", "wordset.txt", "webnlg_sentences.txt", "wikitext2_valid.txt",
               "novels.txt.gz", "world_history.txt.gz")
 

@@ -21,6 +21,8 @@ from pocket.templates import (
 
 Piece = tuple[str, float]  # text, and the weight of its tokens in the loss
 END_MARK = "<|end|>"
+QUERY_WEIGHT = 0.1  # a prompt's words: its subject repeats one of the context, which is worth
+# learning; the words of new facts are noise and weigh nothing
 
 
 @dataclass(frozen=True)
@@ -200,9 +202,10 @@ class ContextMaker:
         for turn in range(random.choice((1, 2, 3))):
             prompt, answer = self.query(facts, random)
             if in_chat:
-                pieces.append((chat(prompt, lines if turn == 0 else []), 0.0))
+                pieces.append((chat(prompt, lines if turn == 0 else []), 0.0 if turn == 0
+                               else QUERY_WEIGHT))
             else:
                 shown = formatted(prompt, random) if random.random() < 0.15 else prompt
-                pieces.append((f"Prompt: {shown}", 0.0))
+                pieces.append((f"Prompt: {shown}", QUERY_WEIGHT))
             pieces.append((f" {answer}{END_MARK}", 1.0))
         return pieces

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pocket import team
 from pocket.network import Network
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -56,9 +57,9 @@ class Muon:
             for target, part in zip(parameter.chunk(parts), update.chunk(parts), strict=True):
                 stacks[tuple(part.shape)].append((target, part))
         for shape, pairs in stacks.items():
-            updates = orthogonalise(torch.stack([part for _, part in pairs]))
+            updates = team.share_rows(torch.stack([part for _, part in pairs]), orthogonalise)
             scale = 0.2 * max(shape) ** 0.5
-            for (target, _), update in zip(pairs, updates.float(), strict=True):
+            for (target, _), update in zip(pairs, updates, strict=True):
                 target.mul_(1 - rate * self.decay).add_(update, alpha=-rate * scale)
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,10 +11,18 @@ Legend: `B` rows, `T` positions, `d` model width, `h` heads, `e` head width, `f`
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+
+LLAMA_LAYER = (
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", "input_layernorm", "post_attention_layernorm",
+)
+
+HEAD_CHUNK = 256  # supervised positions whose logits are held at once
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,43 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     half = x.shape[-1] // 2
     turned = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
     return x * cos + turned * sin
+
+
+class HeadLoss(torch.autograd.Function):
+    """Cross-entropy through the tied head, in chunks that stay in the cache.
+
+    The gradients are computed along with the loss, so the logits `(s, V)` never exist at once:
+    on a CPU that halves the time of the head.
+    """
+
+    @staticmethod
+    def forward(  # noqa: D102 - The class says it.
+        ctx: Any, states: Tensor, head: Tensor, targets: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        matrix = head.to(states.dtype)
+        state_gradient = torch.empty_like(states)
+        head_gradient = torch.zeros_like(head)
+        losses = torch.empty(len(targets), dtype=torch.float32, device=states.device)
+        for start in range(0, len(targets), HEAD_CHUNK):
+            part = slice(start, start + HEAD_CHUNK)
+            x, goal = states[part], targets[part].unsqueeze(1)
+            logits = (x @ matrix.T).float()  # (chunk, V)
+            total = logits.logsumexp(-1, keepdim=True)
+            losses[part] = (total - logits.gather(1, goal)).squeeze(1)
+            slope = logits.sub_(total).exp_()
+            slope.scatter_add_(1, goal, torch.full_like(goal, -1, dtype=slope.dtype))
+            slope = slope.mul_(weights[part].unsqueeze(1)).to(states.dtype)
+            state_gradient[part] = slope @ matrix
+            head_gradient += (slope.T @ x).float()
+        ctx.save_for_backward(state_gradient, head_gradient)
+        ctx.mark_non_differentiable(losses)
+        return (losses * weights).sum(), losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: D102
+        state_gradient, head_gradient = ctx.saved_tensors
+        scale = gradients[0]
+        return state_gradient * scale.to(state_gradient.dtype), head_gradient * scale, None, None
 
 
 class Norm(nn.Module):
@@ -134,11 +179,10 @@ class Network(nn.Module):
         targets (never a row's first position); `weights (s,)` their weights.
         """
         states = self.hidden(tokens).flatten(0, 1)[where - 1]
-        logits = functional.linear(states, self.embedding.weight.to(states.dtype))
-        losses = functional.cross_entropy(
-            logits.float(), tokens.flatten()[where], reduction="none"
+        loss: tuple[Tensor, Tensor] = HeadLoss.apply(
+            states, self.embedding.weight, tokens.flatten()[where], weights
         )
-        return (losses * weights).sum(), losses.detach()
+        return loss
 
     def llama_state(self) -> dict[str, Tensor]:
         """Returns the weights under the names of `LlamaForCausalLM`."""
@@ -160,3 +204,17 @@ class Network(nn.Module):
             }
         state["model.norm.weight"] = self.norm.weight
         return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    @torch.no_grad()
+    def load_llama_state(self, state: dict[str, Tensor]) -> None:
+        """Takes over the weights of a `LlamaForCausalLM`."""
+        self.embedding.weight.copy_(state["model.embed_tokens.weight"])
+        self.norm.weight.copy_(state["model.norm.weight"])
+        for index, block in enumerate(self.blocks):
+            layer = {name: state[f"model.layers.{index}.{name}.weight"] for name in LLAMA_LAYER}
+            block.qkv.weight.copy_(torch.cat([layer[f"self_attn.{n}_proj"] for n in "qkv"]))
+            block.out.weight.copy_(layer["self_attn.o_proj"])
+            block.gate_up.weight.copy_(torch.cat([layer["mlp.gate_proj"], layer["mlp.up_proj"]]))
+            block.down.weight.copy_(layer["mlp.down_proj"])
+            block.norm_attention.weight.copy_(layer["input_layernorm"])
+            block.norm_mlp.weight.copy_(layer["post_attention_layernorm"])

@@ -88,6 +88,16 @@ def counterfact_probes(data: Path, count: int, seed: int = 3) -> list[Probe]:
     return probes
 
 
+def zsre_probes(data: Path) -> list[Probe]:
+    """Reads zsRE's dev records: the edit as a new fact, then its rephrased question."""
+    probes = []
+    for record in read_json(data / "zsre/dev.json"):
+        line = f"New Fact: {record['src']} {record['alt']}"
+        probes.append(Probe("zsre_copy", f"{line}\nPrompt: {record['src']}", record["alt"]))
+        probes.append(Probe("zsre_rephrase", f"{line}\nPrompt: {record['rephrase']}", record["alt"]))
+    return probes
+
+
 def unseen_answer(pool: Pool, random: Random) -> str:
     """Returns an answer that no pool label equals: two made-up words."""
     made = [random.choice(pool.names)[:4] + random.choice(pool.names)[-4:].lower()

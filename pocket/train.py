@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from pocket import team
 from pocket.corpus import Corpus, Mixture, load_corpus, load_text
 from pocket.data import dev_subjects, default_data_folder, normalise
 from pocket.export import export
@@ -69,32 +70,35 @@ class Run:
 
     def rate(self) -> float:
         """Returns the step's share of the full learning rate."""
-        if self.step < self.decay_from and (self.arguments.out / "decay_now").exists():
-            self.decay_from = self.step
         warm = min(1.0, (self.step + 1) / 100)
         gone = max(0, self.step - self.decay_from) / self.decay_steps
         return float(warm * max(0.0, 1.0 - gone))
 
-    def mixture(self) -> Mixture:
-        """Returns the step's mixture; the first steps hold induction documents."""
+    def obey(self) -> Mixture:
+        """Reads the control files; returns the mixture, with induction in the first steps."""
         path = self.arguments.out / "mixture.json"
         mixture = Mixture(**json.loads(path.read_text())) if path.exists() else Mixture()
+        decay_now = (self.arguments.out / "decay_now").exists()
+        mixture, decay_now = team.agree((mixture, decay_now))
+        if decay_now and self.step < self.decay_from:
+            self.decay_from = self.step
         early = self.step < INDUCTION_STEPS
         return replace(mixture, induction=0.12 if early else mixture.induction)
 
     def train_step(self) -> float:
         """Takes one step and returns its mean weighted loss in nats."""
         arguments = self.arguments
-        batches = self.corpus.batches(self.step, self.mixture(), arguments.tokens,
+        batches = self.corpus.batches(self.step, self.obey(), arguments.tokens,
                                       arguments.micro_tokens)
         weight = float(sum(weights.sum() for _, _, weights in batches))
         total = 0.0
-        for ids, where, weights in batches:
+        self.tokens += sum(ids.numel() for ids, _, _ in batches)
+        for ids, where, weights in team.portion(batches, lambda batch: batch[0].numel()):
             with torch.autocast(self.device.type, torch.bfloat16):
                 loss, _ = self.network.loss(*(x.to(self.device) for x in (ids, where, weights)))
             (loss / weight).backward()
             total += loss.item()
-            self.tokens += ids.numel()
+        team.add_gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         share = self.rate()
         self.muon.step(arguments.muon_rate * share)
@@ -105,7 +109,7 @@ class Run:
         for _, parameter in self.muon.matrices:
             parameter.grad = None
         self.step += 1
-        return total / weight
+        return total * team.size() / weight
 
 
 class Evaluation:
@@ -149,6 +153,8 @@ def loop(run: Run, evaluation: Evaluation) -> None:
         now = time.monotonic()
         run.seconds += now - begun
         last = run.step >= run.decay_from + run.decay_steps
+        if team.rank():
+            continue
         if run.step % 20 == 0 or last:
             speed = (run.tokens - seen) / (now - logged)
             print(f"step {run.step} loss {sum(losses) / len(losses):.3f} tokens "
@@ -194,6 +200,7 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    team.join()
     corpus = load_corpus(arguments.data, tokenizer_of(arguments), arguments.size, arguments.seed)
     run = Run(arguments, corpus)
     if arguments.resume:
@@ -203,6 +210,7 @@ def main() -> None:
     if arguments.compile:
         run.network.compile_hidden()
     loop(run, Evaluation(corpus, arguments.data, arguments.size))
+    team.leave()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""The training network is Llama, its head's loss is cross-entropy, and a run resumes exactly."""
+
+import torch
+import torch.nn.functional as functional
+
+from pocket.export import export, to_llama
+from pocket.network import Network, Shape
+from pocket.train import Run
+
+SHAPE = Shape(3000, 32, 2, 2, 48)
+
+
+def test_network_computes_what_llama_computes(tokenizer):
+    network = Network(SHAPE)
+    tokens = torch.randint(0, SHAPE.vocabulary, (3, 17))
+    with torch.inference_mode():
+        ours = network.hidden(tokens) @ network.embedding.weight.T
+        theirs = to_llama(network, tokenizer)(tokens).logits
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_llama_state_comes_back_unchanged():
+    network, other = Network(SHAPE, seed=1), Network(SHAPE, seed=2)
+    other.load_llama_state(network.llama_state())
+    for left, right in zip(network.parameters(), other.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_head_loss_and_gradients_are_cross_entropy():
+    network = Network(SHAPE)
+    tokens = torch.randint(0, SHAPE.vocabulary, (40, 9))
+    where = torch.arange(360).view(40, 9)[:, 1:].flatten()
+    weights = torch.rand(len(where))
+    network.loss(tokens, where, weights)[0].backward()
+    fused = [parameter.grad.clone() for parameter in network.parameters()]
+    network.zero_grad()
+    logits = network.hidden(tokens).flatten(0, 1)[where - 1] @ network.embedding.weight.T
+    losses = functional.cross_entropy(logits, tokens.flatten()[where], reduction="none")
+    (losses * weights).sum().backward()
+    for left, parameter in zip(fused, network.parameters(), strict=True):
+        torch.testing.assert_close(left, parameter.grad, atol=1e-4, rtol=1e-3)
+
+
+def test_resumed_run_equals_an_unbroken_one(arguments, corpus):
+    unbroken = Run(arguments, corpus)
+    for _ in range(4):
+        unbroken.train_step()
+    broken = Run(arguments, corpus)
+    for _ in range(2):
+        broken.train_step()
+    broken.save()
+    resumed = Run(arguments, corpus)
+    resumed.restore()
+    for _ in range(2):
+        resumed.train_step()
+    assert unbroken.step == resumed.step
+    for left, right in zip(unbroken.network.parameters(), resumed.network.parameters(),
+                           strict=True):
+        assert torch.equal(left, right)
+
+
+def test_decay_now_starts_the_decay_at_once(arguments, corpus):
+    arguments.steps = 100
+    run = Run(arguments, corpus)
+    run.step = 5
+    (arguments.out / "decay_now").touch()
+    run.obey()
+    assert run.decay_from == 5
+    run.step = 5 + run.decay_steps
+    assert run.rate() == 0.0
+
+
+def test_export_is_replaced_whole(tmp_path, tokenizer):
+    folder = tmp_path / "base"
+    export(Network(SHAPE), tokenizer, folder)
+    export(Network(SHAPE, seed=3), tokenizer, folder)
+    assert [folder] == [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert (folder / "model.safetensors").exists()
+    assert "chat_template.jinja" in {path.name for path in folder.iterdir()}
