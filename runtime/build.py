@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -116,10 +117,10 @@ def build_runtime(settings: Settings) -> Runtime:
             model_folder(settings.model.name),
             device=settings.model.device,
             dtype=settings.model.dtype,
-            threads=settings.model.threads,
+            threads=settings.model.threads or os.cpu_count() or 1,
             concurrent_max=settings.model.concurrent_max,
             queue_max=settings.model.queue_max,
-            prefix_cache_tokens=settings.model.prefix_cache_tokens,
+            prefix_tokens_max=settings.model.prefix_cache_tokens,
         )
         closers.append(engine.close)
         classifier = make_classifier(encoder)

@@ -75,7 +75,7 @@ class ModelSection(_Section):
     """Sequences that share a decode step."""
     queue_max: int = Field(default=256, ge=1, le=100_000)
     """Requests that may wait; more are refused with RESOURCE_EXHAUSTED."""
-    prefix_cache_tokens: int = Field(default=8192, ge=0)
+    prefix_cache_tokens: int = Field(default=16_384, ge=0)
     """Tokens of shared prompt prefixes whose keys and values are kept; 0 keeps none."""
 
 
