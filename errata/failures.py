@@ -1,4 +1,4 @@
-"""From a failed gRPC call to an exception of `errata/errors.py`: reads the status and its details."""
+"""From a failed gRPC call to an exception of `errata/errors.py`: reads status and details."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ class ImportSession:
         yield memory_pb2.ImportEditsRequest(options=self._options)
         for record in again:
             yield memory_pb2.ImportEditsRequest(record=record)
-        while (record := self._next_new(stream)) is not None:
-            yield memory_pb2.ImportEditsRequest(record=record)
+        while (new := self._next_new(stream)) is not None:
+            yield memory_pb2.ImportEditsRequest(record=new)
 
     def _next_new(self, stream: int) -> memory_pb2.ImportRecord | None:
         """Takes the next record; None at the end, on a failing source, or when it was replaced."""

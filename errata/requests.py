@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 from google.protobuf import field_mask_pb2, timestamp_pb2
 
@@ -94,7 +95,7 @@ def routing(options: RoutingOptions, *, namespace: str, min_sequence: int) -> in
     policy = "force" if options.force else options.policy
     return inference_pb2.Routing(
         namespace=namespace_name(chosen),
-        policy=inference_pb2.EditsPolicy.Value(f"EDITS_POLICY_{policy.upper()}"),
+        policy=f"EDITS_POLICY_{policy.upper()}",
         edits=[edit_name(edit, chosen) for edit in options.force],
         path=options.path,
         min_sequence=max(options.min_sequence, min_sequence),
@@ -148,7 +149,7 @@ def explain(
     )
 
 
-def conflict_policy(policy: ConflictPolicy) -> resources_pb2.ConflictPolicy:
+def conflict_policy(policy: ConflictPolicy) -> Any:
     """Converts a conflict policy. Raises ValueError naming the known ones."""
     if policy not in ("fail", "skip", "supersede"):
         raise ValueError(f"on_conflict must be fail, skip or supersede, not {policy!r}")
@@ -247,10 +248,10 @@ def update(
 
 def edit_filter(wanted: EditFilter) -> memory_pb2.EditFilter:
     """Converts a filter. Raises ValueError for an unknown state."""
-    states = [f"EDIT_STATE_{EditState(state).upper()}" for state in wanted.states]
+    states = [f"EDIT_STATE_{EditState(state).name}" for state in wanted.states]
     after, before = wanted.created_after, wanted.created_before
     return memory_pb2.EditFilter(
-        states=[resources_pb2.EditState.Value(state) for state in states],
+        states=states,
         subject=wanted.subject,
         text=wanted.text,
         labels=dict(wanted.labels),
@@ -259,6 +260,23 @@ def edit_filter(wanted: EditFilter) -> memory_pb2.EditFilter:
         created_after=timestamp(after) if after else None,
         created_before=timestamp(before) if before else None,
     )
+
+
+def json_line(edit: NewEdit) -> str:
+    """Returns an edit as one line of Errata's JSONL."""
+    given = {
+        "subject": edit.subject,
+        "prompt": edit.prompt,
+        "target": edit.target,
+        "former": edit.former,
+        "aliases": list(edit.aliases),
+        "author": edit.author,
+        "source": edit.source,
+        "labels": dict(edit.labels),
+        "expires_at_s": edit.expires_at.timestamp() if edit.expires_at else None,
+        "edit_id": edit.edit_id,
+    }
+    return json.dumps({key: value for key, value in given.items() if value})
 
 
 @dataclass(slots=True)
@@ -283,6 +301,8 @@ class ImportSource:
         record = memory_pb2.ImportRecord(row=self.row)
         if isinstance(item, str):
             record.json = item
+        elif item.edit_id:
+            record.json = json_line(item)  # Only our JSONL can name the id.
         else:
             record.edit.CopyFrom(new_edit(item))
         self.unconfirmed[self.row] = record

@@ -1,0 +1,201 @@
+"""ImportEdits: many single creations at once, so that a bad record never fails its neighbours.
+
+Records in flight share encoder batches and commits. Each carries the request id
+`{import_id}/{row}`, so whatever is sent twice is taken once. Records about the same subject and
+prompt are written in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from memory.conflicts import normalise
+from memory.errors import (
+    AlreadyExists,
+    EditConflict,
+    ErrataError,
+    InvalidInput,
+    Overloaded,
+    WrongState,
+)
+from memory.record import EditDraft
+from memory.transfer import json_to_draft
+from memory.writes import WriteOutcome, WriteResult
+from protos.errata.v1 import memory_pb2
+from runtime.services.call import note
+from runtime.services.checks import check_request_id
+from runtime.services.names import parse_namespace
+from runtime.services.parts import ServiceParts
+from runtime.services.status import to_status
+from runtime.services.wire import draft_from_pb
+from runtime.services.wire_memory import conflict_policy
+
+REFUSALS = (InvalidInput, EditConflict, AlreadyExists, WrongState)  # The record's own fault.
+
+Requests = AsyncIterator[memory_pb2.ImportEditsRequest]
+
+
+class ImportRun:
+    """One import stream; made by `begin`, consumed by `reports`."""
+
+    def __init__(
+        self, requests: Requests, options: memory_pb2.ImportOptions, parts: ServiceParts
+    ) -> None:
+        self._requests = requests
+        self._parts = parts
+        self._namespace = parse_namespace(options.parent, field="options.parent")
+        self._on_conflict = conflict_policy(options.on_conflict)
+        self._import_id = options.import_id
+        self._validate_only = options.validate_only
+        self._figures = memory_pb2.ImportEditsResponse()
+        self._errors: list[memory_pb2.RecordError] = []
+        self._last_row = 0
+        self._open: deque[tuple[int, asyncio.Task[None]]] = deque()  # In the order received.
+        self._by_key: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(parts.limits.import_records_in_flight)
+
+    @classmethod
+    async def begin(cls, requests: Requests, parts: ServiceParts) -> ImportRun:
+        """Reads the options. Raises InvalidInput when the first message has none or bad ones."""
+        first = await anext(aiter(requests), None)
+        if first is None or first.WhichOneof("content") != "options":
+            raise InvalidInput("the first message must carry the options", field="options")
+        options = first.options
+        check_request_id(
+            options.import_id, parts.limits.import_id_chars_max, field="options.import_id"
+        )
+        run = cls(requests, options, parts)
+        note(namespace=run._namespace, import_id=options.import_id)
+        return run
+
+    async def reports(self) -> AsyncIterator[memory_pb2.ImportEditsResponse]:
+        """Yields progress while records are taken, and the final figures.
+
+        Raises what ended the import for all: a malformed message, or a memory that takes no
+        writes; what was reported as durable stays.
+        """
+        reading = asyncio.ensure_future(self._take_all())
+        try:
+            while not reading.done():
+                await asyncio.wait({reading}, timeout=self._parts.limits.import_report_s)
+                yield self._report()
+            if reading.exception() is not None:
+                self._note_figures()
+                reading.result()
+            yield self._report(done=True)
+            self._note_figures()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _take_all(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for message in self._requests:
+                    if message.WhichOneof("content") != "record":
+                        raise InvalidInput(
+                            "every message after the first must carry a record", field="record"
+                        )
+                    await self._slots.acquire()
+                    self._figures.received += 1
+                    self._start(group, message.record)
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+
+    def _start(self, group: asyncio.TaskGroup, record: memory_pb2.ImportRecord) -> None:
+        """Starts on one record; refuses it at once when it cannot even be read."""
+        try:
+            draft = self._read(record)
+        except REFUSALS as error:
+            self._refuse(record.row, error)
+            self._slots.release()
+            task = group.create_task(asyncio.sleep(0))
+        else:
+            key = f"{normalise(draft.subject)}\n{normalise(draft.prompt)}"
+            task = group.create_task(self._take(record.row, draft, self._by_key.get(key)))
+            self._by_key[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+        self._open.append((record.row, task))
+
+    def _forget(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._by_key.get(key) is task:
+            del self._by_key[key]
+
+    def _read(self, record: memory_pb2.ImportRecord) -> EditDraft:
+        if record.row <= self._last_row:
+            raise InvalidInput(
+                f"row {record.row} came after row {self._last_row}; rows count up from 1",
+                field="record.row",
+            )
+        self._last_row = record.row
+        kind = record.WhichOneof("record")
+        if kind == "edit":
+            return draft_from_pb(record.edit, field="record.edit.")
+        if kind == "json":
+            return json_to_draft(record.json)
+        raise InvalidInput("the record has neither edit nor json", field="record")
+
+    async def _take(self, row: int, draft: EditDraft, before: asyncio.Task[None] | None) -> None:
+        """Writes one record, after the one before it that is about the same prompt."""
+        try:
+            if before is not None:
+                await asyncio.wait({before})
+            self._count(await self._create(row, draft))
+        except REFUSALS as error:
+            self._refuse(row, error)
+        finally:
+            self._slots.release()
+
+    async def _create(self, row: int, draft: EditDraft) -> WriteResult:
+        while True:
+            try:
+                return await self._parts.import_workers.run(
+                    self._parts.memory.create,
+                    draft,
+                    namespace=self._namespace,
+                    request_id=f"{self._import_id}/{row}" if self._import_id else "",
+                    on_conflict=self._on_conflict,
+                    validate_only=self._validate_only,
+                )
+            except Overloaded as error:
+                # Others write too; an import has time.
+                await asyncio.sleep(error.retry_after_s)
+
+    def _count(self, result: WriteResult) -> None:
+        figures, outcome = self._figures, result.outcomes[0]
+        figures.sequence = max(figures.sequence, result.sequence)
+        if result.replayed:
+            figures.already_imported += 1
+        elif outcome is WriteOutcome.CREATED:
+            figures.created += 1
+        elif outcome is WriteOutcome.SUPERSEDED:
+            figures.superseded += 1
+        else:
+            figures.skipped += 1
+
+    def _refuse(self, row: int, error: ErrataError) -> None:
+        self._figures.refused += 1
+        self._errors.append(memory_pb2.RecordError(row=row, status=to_status(error)))
+
+    def _report(self, *, done: bool = False) -> memory_pb2.ImportEditsResponse:
+        """Returns the figures with the errors since the last report, as many as fit a message."""
+        while self._open and self._open[0][1].done():
+            self._figures.durable_row = self._open.popleft()[0]
+        report = memory_pb2.ImportEditsResponse()
+        report.CopyFrom(self._figures)
+        report.done = done
+        report.errors.extend(self._errors)
+        self._errors.clear()
+        return report
+
+    def _note_figures(self) -> None:
+        figures = self._figures
+        note(
+            received=figures.received,
+            created=figures.created,
+            refused=figures.refused,
+            already_imported=figures.already_imported,
+            sequence=figures.sequence,
+        )

@@ -1,0 +1,55 @@
+"""Resource names: `namespaces/{namespace}` and `namespaces/{namespace}/edits/{edit}`."""
+
+from __future__ import annotations
+
+from memory.errors import InvalidInput
+from memory.record import DEFAULT_NAMESPACE, EditId, Namespace
+from memory.validate import validate_edit_id, validate_namespace
+
+ALL_NAMESPACES = "namespaces/-"
+SHOWN_CHARS_MAX = 80
+
+
+def format_namespace(namespace: Namespace) -> str:
+    """Returns the resource name of a namespace."""
+    return f"namespaces/{namespace}"
+
+
+def format_edit(namespace: Namespace, edit_id: EditId) -> str:
+    """Returns the resource name of an edit."""
+    return f"namespaces/{namespace}/edits/{edit_id}"
+
+
+def parse_namespace(name: str, *, field: str) -> Namespace:
+    """Reads a namespace's resource name; "" is the default one. Raises InvalidInput."""
+    if not name:
+        return DEFAULT_NAMESPACE
+    parts = name.split("/")
+    if len(parts) != 2 or parts[0] != "namespaces":
+        raise InvalidInput(
+            f"{field} is {_shown(name)}; expected namespaces/{{namespace}}, for example "
+            f"namespaces/{DEFAULT_NAMESPACE}",
+            field=field,
+        )
+    return validate_namespace(parts[1], field=field)
+
+
+def parse_namespace_or_all(name: str, *, field: str) -> Namespace | None:
+    """Reads a namespace's resource name; None stands for `namespaces/-`, all of them."""
+    return None if name == ALL_NAMESPACES else parse_namespace(name, field=field)
+
+
+def parse_edit(name: str, *, field: str) -> tuple[Namespace, EditId]:
+    """Reads an edit's resource name. Raises InvalidInput."""
+    parts = name.split("/")
+    if len(parts) != 4 or parts[0] != "namespaces" or parts[2] != "edits":
+        raise InvalidInput(
+            f"{field} is {_shown(name)}; expected namespaces/{{namespace}}/edits/{{edit}}",
+            field=field,
+        )
+    return validate_namespace(parts[1], field=field), validate_edit_id(parts[3], field=field)
+
+
+def _shown(name: str) -> str:
+    shown = name if len(name) <= SHOWN_CHARS_MAX else name[: SHOWN_CHARS_MAX - 1] + "…"
+    return ascii(shown)
