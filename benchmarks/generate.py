@@ -23,14 +23,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BaseStreamer
 from benchmarks.report import describe_machine, print_table, write_json
 from benchmarks.server_process import started_server
 from errata.client import Client
+from errata.results import NewEdit
 from runtime.build import model_folder
 
-EDIT = {
-    "subject": "Danielle Darrieux",
-    "prompt": "The mother tongue of Danielle Darrieux is",
-    "target": "English",
-}
-IN_SCOPE = EDIT["prompt"]
+EDIT = NewEdit(
+    subject="Danielle Darrieux",
+    prompt="The mother tongue of Danielle Darrieux is",
+    target="English",
+)
+IN_SCOPE = EDIT.prompt
 OUT_OF_SCOPE = "The harbour town on the northern coast is known for"
 
 
@@ -147,7 +148,7 @@ def measure(model_name: str, tokens: int, rounds: int, callers: int) -> list[dic
         started_server(Path(directory) / "data", model=model_name) as server,
     ):
         with Client(server.address) as client:
-            client.create_edit(**EDIT)
+            client.create_edits([EDIT])
             routes = [client.generate(p).route.value for p in (OUT_OF_SCOPE, IN_SCOPE)]
         if routes != ["base", "edited"]:
             raise RuntimeError(f"the probes were routed {routes}, not base and edited")

@@ -161,7 +161,7 @@ def read_settings(flags: dict[str, dict[str, Any]] | None = None) -> Settings:
 
     Raises StartupError that names every bad key with what was given and what was expected.
     """
-    given = {
+    given: dict[str, Any] = {
         section: {key: value for key, value in fields.items() if value is not None}
         for section, fields in (flags or {}).items()
     }
@@ -169,7 +169,7 @@ def read_settings(flags: dict[str, dict[str, Any]] | None = None) -> Settings:
     if file and not Path(file).is_file():
         raise StartupError(f"The configuration file {file} does not exist.")
     try:
-        return Settings(**{section: fields for section, fields in given.items() if fields})
+        return Settings(**given)
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in problem['loc'])} = {problem['input']!r}: "
