@@ -1,0 +1,105 @@
+"""Calibration and honest bounds: isotonic regression, Clopper-Pearson, thresholds for a budget.
+
+Pure numpy. "In scope" is the positive class; an error is an out-of-scope query that is routed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+CONFIDENCE = 0.95
+_BISECTIONS = 60
+
+
+def isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
+    """Fits a non-decreasing step curve (n,) -> knots (m,) and probabilities (m,), m <= n.
+
+    Pool-adjacent-violators, Ayer et al. 1955. Each block's probability is shrunk by one virtual
+    observation of either class, so that no finite sample yields 0 or 1.
+    """
+    order = np.argsort(scores, kind="stable")
+    sums: list[float] = []
+    counts: list[float] = []
+    edges: list[tuple[float, float]] = []  # The lowest and highest score of each block.
+    for score, label in zip(scores[order], labels[order], strict=True):
+        sums.append(float(label))
+        counts.append(1.0)
+        edges.append((float(score), float(score)))
+        while len(sums) > 1 and (
+            sums[-2] / counts[-2] >= sums[-1] / counts[-1] or edges[-2][1] == edges[-1][0]
+        ):
+            sums[-2:] = [sums[-2] + sums[-1]]
+            counts[-2:] = [counts[-2] + counts[-1]]
+            edges[-2:] = [(edges[-2][0], edges[-1][1])]
+    values = np.maximum.accumulate([(s + 1) / (c + 2) for s, c in zip(sums, counts, strict=True)])
+    knots = np.array([edge for block in edges for edge in block])
+    return knots, np.repeat(values, 2)
+
+
+def apply_isotonic(scores: Floats, knots: Floats, values: Floats) -> Floats:
+    """Maps raw scores (n,) to probabilities (n,) along the fitted curve, linear between blocks."""
+    return np.interp(scores, knots, values)
+
+
+def binomial_upper(errors: int, trials: int, confidence: float = CONFIDENCE) -> float:
+    """Returns the one-sided Clopper-Pearson upper bound of an error rate (Biometrika 1934).
+
+    The largest rate under which `errors` or fewer in `trials` is not rarer than 1 - confidence.
+    """
+    if trials == 0 or errors >= trials:
+        return 1.0
+    low, high = errors / trials, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if _binomial_cdf(errors, trials, middle) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def binomial_interval(
+    hits: int, trials: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Returns the two-sided Clopper-Pearson interval of a rate."""
+    each_side = (1 + confidence) / 2
+    lower = 1 - binomial_upper(trials - hits, trials, each_side)
+    return lower, binomial_upper(hits, trials, each_side)
+
+
+def threshold_for_budget(negatives: Sequence[float], budget: float) -> float | None:
+    """Returns the lowest threshold whose false-route rate is within `budget`, or None.
+
+    `negatives` holds, for each out-of-scope query, its best candidate's score. Within means by the
+    upper bound at CONFIDENCE, not by the observed rate, so few data give strict thresholds.
+    """
+    ordered = sorted(negatives, reverse=True)
+    allowed = -1
+    while allowed + 1 < len(ordered) and binomial_upper(allowed + 1, len(ordered)) <= budget:
+        allowed += 1
+    if allowed < 0:
+        return None
+    return math.nextafter(ordered[allowed], math.inf)  # The next one would be one too many.
+
+
+def _binomial_cdf(errors: int, trials: int, rate: float) -> float:
+    if rate <= 0.0:
+        return 1.0
+    if rate >= 1.0:
+        return 0.0
+    log_rate, log_rest = math.log(rate), math.log1p(-rate)
+    log_trials = math.lgamma(trials + 1)
+    terms = (
+        log_trials
+        - math.lgamma(count + 1)
+        - math.lgamma(trials - count + 1)
+        + count * log_rate
+        + (trials - count) * log_rest
+        for count in range(errors + 1)
+    )
+    return min(1.0, sum(math.exp(term) for term in terms))

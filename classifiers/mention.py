@@ -1,0 +1,149 @@
+"""Where a query speaks of an edit's subject, and what it says around the mention. Text only.
+
+The *focus* of a query is what follows from the sentence of the subject's last mention on; what was
+said before is chatter. The *frame* is the focus with the subject replaced by SLOT: it holds the
+relation that is asked about and nothing of the entity.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SLOT = "it"
+TEXT_CHARS_MAX = 4000  # Of a longer query only the end is read: that is where it asks.
+FRAME_CHARS_MAX = 400
+PARTIAL_SHARE_MIN = 0.5  # Of the subject's words, to count as a partial mention.
+PARTIAL_LETTERS_MIN = 3  # Shorter words alone are no partial mention.
+
+_WORD = re.compile(r"\w+")
+_SENTENCE_END = re.compile(
+    "[.!?][\"'\u201d\u2019)]*\\s+(?=[\"'\u201c\u2018(]?\\w)|\\n+"  # Straight and curly quotes.
+)
+_ABBREVIATION = re.compile(
+    r"(?:\b[A-Z]|\b(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt|No|vs|Prof|Inc|Ltd|Co|Corp|Bros|Ave|Ft))\.\s+$"
+)
+_NEXT_WORD = re.compile(r"[ -](\w+)")
+_LAST_WORD = re.compile(r"(\w+)[ -]$")
+_JOINERS = frozenset({"of", "the", "and", "de", "la", "von", "van", "di", "da", "del", "in"})
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text prepared once: places of its words, the words folded, starts of its sentences."""
+
+    text: str
+    words: tuple[tuple[int, int], ...]
+    folded: tuple[str, ...]
+    starts: tuple[int, ...]  # Character offsets where sentences begin, 0 first.
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The last mention of a subject in a text, as character offsets [start, end)."""
+
+    start: int
+    end: int
+    share: float  # Of the subject's words that stand there; 1 for a whole mention only.
+
+
+def prepare(text: str) -> Text:
+    """Prepares a text; of one beyond TEXT_CHARS_MAX characters only the end is kept."""
+    text = text[-TEXT_CHARS_MAX:]
+    words = tuple(match.span() for match in _WORD.finditer(text))
+    folded = tuple(text[start:end].casefold() for start, end in words)
+    return Text(text, words, folded, _sentence_starts(text))
+
+
+def find_subject(query: Text, surfaces: tuple[Text, ...], mention: str = "") -> Place | None:
+    """Returns the last and fullest mention of any of the surfaces, or None.
+
+    `mention` is what the subject matcher found, if anything. Otherwise case does not matter, and
+    where no surface stands whole, a run of at least PARTIAL_SHARE_MIN of its words counts.
+    """
+    at = query.text.rfind(mention) if mention else -1
+    if at >= 0:
+        return Place(at, at + len(mention), 1.0)
+    places = [_find_whole(query, surface) or _find_partial(query, surface) for surface in surfaces]
+    found = [place for place in places if place is not None]
+    return max(found, key=lambda place: (place.share, place.start), default=None)
+
+
+def focus_of(query: Text, place: Place | None) -> int:
+    """Returns where the focus begins, in characters; 0 without a mention."""
+    if place is None:
+        return 0
+    return max(offset for offset in query.starts if offset <= place.start)
+
+
+def frame_of(query: Text, place: Place | None) -> str:
+    """Returns the frame around a mention; without one, the text itself."""
+    if place is None:
+        return query.text[:FRAME_CHARS_MAX]
+    before, after = query.text[focus_of(query, place) : place.start], query.text[place.end :]
+    return f"{before}{SLOT}{after}"[:FRAME_CHARS_MAX]
+
+
+def is_covered(query: Text, place: Place) -> bool:
+    """Whether the mention looks like part of a longer name: a capitalised word adjoins it."""
+    after = _NEXT_WORD.match(query.text, place.end)
+    if after and _is_name(after.group(1)):
+        return True
+    before = _LAST_WORD.search(query.text[max(0, place.start - 40) : place.start])
+    if not before or not _is_name(before.group(1)):
+        return False
+    return place.start - len(before.group(0)) not in query.starts
+
+
+def names_in(query: Text, focus: int, place: Place | None) -> set[str]:
+    """Returns the folded capitalised words from `focus` on, sentence starts and mention aside."""
+    found = set()
+    for (start, end), folded in zip(query.words, query.folded, strict=True):
+        if start < focus or start in query.starts:
+            continue
+        if place is not None and place.start <= start < place.end:
+            continue
+        if _is_name(query.text[start:end]):
+            found.add(folded)
+    return found
+
+
+def _is_name(word: str) -> bool:
+    return word[0].isupper() and word != "I"
+
+
+def _find_whole(query: Text, surface: Text) -> Place | None:
+    wanted, length = surface.folded, len(surface.folded)
+    if not length:
+        return None
+    for first in range(len(query.folded) - length, -1, -1):
+        if query.folded[first] == wanted[0] and query.folded[first : first + length] == wanted:
+            return Place(query.words[first][0], query.words[first + length - 1][1], 1.0)
+    return None
+
+
+def _find_partial(query: Text, surface: Text) -> Place | None:
+    content = {word for word in surface.folded if word not in _JOINERS}
+    present = [index for index, word in enumerate(query.folded) if word in content]
+    if len(content) < 2 or not present:
+        return None
+    last = first = present[-1]
+    while first > 0 and query.folded[first - 1] in content | _JOINERS:
+        first -= 1
+    while query.folded[first] not in content:
+        first += 1
+    found = {query.folded[index] for index in range(first, last + 1)} & content
+    long_enough = any(len(word) >= PARTIAL_LETTERS_MIN for word in found)
+    if len(found) / len(content) < PARTIAL_SHARE_MIN or not long_enough:
+        return None
+    share = len(found) / (len(content) + 1)  # A partial mention never reaches 1.
+    return Place(query.words[first][0], query.words[last][1], share)
+
+
+def _sentence_starts(text: str) -> tuple[int, ...]:
+    starts = [0]
+    for match in _SENTENCE_END.finditer(text):
+        end = match.end()
+        if end < len(text) and not _ABBREVIATION.search(text[max(0, end - 8) : end]):
+            starts.append(end)
+    return tuple(starts)

@@ -1,0 +1,101 @@
+"""Retrieval as serving does it, over a pool held in memory, for training and reports.
+
+Exact cosines by numpy and the memory's own subject matcher; no log, no namespaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from memory.record import DEFAULT_NAMESPACE, Candidate, Edit, EditId, Query
+from memory.subjects import SubjectMatcher
+
+if TYPE_CHECKING:
+    from memory.contracts import Encoder, Matrix
+
+
+class FactLike(Protocol):
+    """What retrieval needs to know of an edit."""
+
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+    @property
+    def prompt(self) -> str: ...  # noqa: D102
+    @property
+    def target(self) -> str: ...  # noqa: D102
+    @property
+    def former(self) -> str | None: ...  # noqa: D102
+
+
+class RetrievalPool:
+    """A pool of edits with their vectors and names; samples stand for memories of other sizes."""
+
+    def __init__(self, facts: Sequence[FactLike], encoder: Encoder, *, seed: int = 0) -> None:
+        self._encoder = encoder
+        self._random = Random(seed)  # noqa: S311  # Samples, no secrets.
+        self.edits = [_edit(number, fact) for number, fact in enumerate(facts)]
+        self._vectors = self.encode([edit.prompt for edit in self.edits])  # (n, d)
+        matcher = SubjectMatcher()
+        self._names = matcher.apply(
+            [(number, (edit.subject, *edit.aliases)) for number, edit in enumerate(self.edits)], []
+        )
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Returns the unit vectors of many texts, (n, d)."""
+        return self._encoder.encode_many(texts)
+
+    def candidates(
+        self, query: Query, *, home: int | None, size: int, k: int
+    ) -> list[tuple[int, Candidate]]:
+        """Returns (number in the pool, candidate) by falling cosine, from a memory of `size`.
+
+        The memory is a random sample of the pool that holds `home`, when one is given.
+        """
+        everything = size >= len(self.edits)
+        held = (
+            range(len(self.edits))
+            if everything
+            else self._random.sample(range(len(self.edits)), size)
+        )
+        numbers = np.array(sorted({*held} if home is None else {*held, home}))
+        cosines = self._vectors[numbers] @ query.vector
+        nearest = numbers[np.argsort(-cosines, kind="stable")[:k]]
+        member = set(numbers.tolist())
+        mentions = {
+            mention.key: mention.surface
+            for mention in self._names.find(query.text)
+            if mention.key in member
+        }
+        by_vector = set(nearest.tolist())
+        wanted = sorted(by_vector | mentions.keys())
+        score = {number: float(self._vectors[number] @ query.vector) for number in wanted}
+        ordered = sorted(wanted, key=lambda number: -score[number])
+        return [
+            (
+                number,
+                Candidate(
+                    edit=self.edits[number],
+                    cosine=score[number],
+                    rank=rank,
+                    by_vector=number in by_vector,
+                    by_subject=number in mentions,
+                    mention=mentions.get(number, ""),
+                ),
+            )
+            for rank, number in enumerate(ordered)
+        ]
+
+
+def _edit(number: int, fact: FactLike) -> Edit:
+    return Edit(
+        id=EditId(f"pool-{number}"),
+        namespace=DEFAULT_NAMESPACE,
+        subject=fact.subject,
+        prompt=fact.prompt,
+        target=fact.target,
+        former=fact.former,
+    )

@@ -1,0 +1,331 @@
+"""Fits the default scope classifier, calibrates it, chooses thresholds, writes weights and card.
+
+    python -m classifiers.train_features --data DATA --splits pocket/splits.json
+
+Three splits by subject: trees are fitted on `train`; of the `fit` subjects one half calibrates the
+score, the other half chooses the thresholds. Dev subjects are left out altogether. Needs
+scikit-learn (the extra `errata[train]`); serving does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from classifiers.calibrated import FORMAT, WEIGHTS_FILE
+from classifiers.calibration import Floats, apply_isotonic, isotonic, threshold_for_budget
+from classifiers.encoding_cache import CachedEncoder
+from classifiers.features import FEATURES, features, frame_texts
+from classifiers.relation import FrameEncoder
+from classifiers.retrieval import RetrievalPool
+from classifiers.training_pairs import (
+    Case,
+    PoolEdit,
+    counterfact_cases,
+    counterfact_edits,
+    load_phrasebook,
+    own_edit,
+    relation_cases,
+    zsre_cases,
+    zsre_edits,
+)
+from classifiers.trees import TreeEnsemble, ensemble_from_record
+from memory.encoder import MiniLmEncoder
+from memory.record import Query
+
+log = logging.getLogger(__name__)
+
+POOL_SIZES = (1, 10, 100, 1000, 4000)
+CANDIDATES_MAX = 8
+BUDGETS = (0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001)
+BUDGET_DEFAULT = 0.01
+TREES, LEAVES_MAX, RATE = 120, 12, 0.1
+RISING = ("mention_share", "mentioned", "frame_cosine", "statement_cosine", "cosine")
+FALLING = ("mention_covered", "mention_inside_other", "frame_cosine_gap")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """The scored pairs of one split: rows (n, f), labels (n,), the case of each row."""
+
+    rows: Floats
+    labels: Floats
+    case_numbers: Floats
+    cases: tuple[Case, ...]
+
+
+def build_cases(
+    data: Path, relations: Path, splits: Path, *, homes_max: int, seed: int
+) -> tuple[list[PoolEdit], dict[str, list[Case]]]:
+    """Returns the pool of edits and the cases of each split ("train", "calibrate", "choose")."""
+    random = Random(seed)  # noqa: S311  # Samples, no secrets.
+    dev = set(json.loads(splits.read_text(encoding="utf-8"))["subjects"]["dev"])
+    book = load_phrasebook(data, relations)
+
+    def allowed(subject: str) -> bool:
+        return label_hash(subject) not in dev
+
+    counterfact = counterfact_edits(_read(data / "counterfact/train.json"), book, allowed)
+    zsre = zsre_edits(_read(data / "zsre/train_1k.json"), allowed)
+    pool = [edit for edit, _ in counterfact] + [edit for edit, _ in zsre]
+    general = (data / "questions/simplequestions_wikidata_train.txt").read_text(encoding="utf-8")
+    questions = [line.split("\t")[-1] for line in general.splitlines()]
+    cases: dict[str, list[Case]] = {"train": [], "calibrate": [], "choose": []}
+    for home in _homes([edit.subject for edit, _ in counterfact], homes_max, random):
+        edit, record = counterfact[home]
+        made = list(counterfact_cases(home, record, random))
+        made += _relation_cases(pool, home, book, random)
+        made += [_general(home, random.choice(questions))]
+        cases[part_of(edit.subject)] += made
+    for number, (edit, record) in enumerate(zsre):
+        home = len(counterfact) + number
+        cases[part_of(edit.subject)] += zsre_cases(home, record, random)
+    return pool, cases
+
+
+def _homes(subjects: Sequence[str], homes_max: int, random: Random) -> list[int]:
+    """Chooses the edits that cases are made about: half to fit trees, a quarter each for the rest.
+
+    Thresholds need many out-of-scope queries more than trees need more of the same.
+    """
+    by_part: dict[str, list[int]] = {}
+    for number, subject in enumerate(subjects):
+        by_part.setdefault(part_of(subject), []).append(number)
+    shares = {"train": homes_max // 2, "calibrate": homes_max // 4, "choose": homes_max // 4}
+    return [
+        home
+        for part, wanted in shares.items()
+        for home in random.sample(by_part[part], min(wanted, len(by_part[part])))
+    ]
+
+
+def _relation_cases(pool: list[PoolEdit], home: int, book: Any, random: Random) -> Iterator[Case]:
+    """Yields the cases about relations; half of them of an edit of ours, which joins the pool."""
+    edit = pool[home]
+    theirs = random.choice(pool)
+    for _ in range(20):
+        if theirs.relation == edit.relation and theirs.subject != edit.subject:
+            break
+        theirs = random.choice(pool)
+    yield from relation_cases(home, edit, book, random, theirs.subject)
+    mine = own_edit(edit, book, random)
+    if mine is not None:
+        pool.append(mine)
+        yield from relation_cases(len(pool) - 1, mine, book, random, theirs.subject)
+
+
+def _general(home: int, question: str) -> Case:
+    return Case(text=question, home=home, kind="general", in_scope=False)
+
+
+def part_of(subject: str) -> str:
+    """Returns the split of a subject that is not dev: as splits.json rules, `fit` halved."""
+    key = int(label_hash(subject), 16)
+    if key % 10:
+        return "train"
+    return "calibrate" if key // 10 % 2 else "choose"
+
+
+def label_hash(label: str) -> str:
+    """Returns the hash under which splits.json lists a subject."""
+    return hashlib.sha256(" ".join(label.split()).lower().encode()).hexdigest()[:12]
+
+
+def label_pairs(
+    cases: Sequence[Case], pool: Sequence[PoolEdit], retrieval: RetrievalPool, frames: FrameEncoder,
+    random: Random,
+) -> Labelled:  # fmt: skip
+    """Retrieves candidates for each case as serving would, and labels them."""
+    rows, labels, numbers = [], [], []
+    vectors = retrieval.encode([case.text for case in cases])
+    queries = [Query(text=c.text, vector=v) for c, v in zip(cases, vectors, strict=True)]
+    found = [
+        retrieval.candidates(
+            query, home=case.home, size=random.choice(POOL_SIZES), k=CANDIDATES_MAX
+        )
+        for case, query in zip(cases, queries, strict=True)
+    ]
+    both = list(zip(queries, found, strict=True))
+    frames.encode([text for q, near in both for text in frame_texts(q, [c for _, c in near])])
+    for number, (query, near) in enumerate(both):
+        case = cases[number]
+        table = features(query, [candidate for _, candidate in near], frames)
+        for row, (index, _) in zip(table, near, strict=True):
+            label = _label(case, index, pool)
+            if label is not None:
+                rows.append(row)
+                labels.append(float(label))
+                numbers.append(number)
+    return Labelled(
+        rows=np.array(rows),
+        labels=np.array(labels),
+        case_numbers=np.array(numbers, dtype=np.float64),
+        cases=tuple(cases),
+    )
+
+
+def _label(case: Case, index: int, pool: Sequence[PoolEdit]) -> bool | None:
+    """Says whether the edit is in scope of the case's query; None where it is not known."""
+    if index == case.home:
+        return case.in_scope
+    edit = pool[index]
+    if edit.subject.casefold() not in case.text.casefold():
+        return False
+    if edit.subject != case.subject or case.relation is None or edit.relation is None:
+        return None if edit.subject == case.subject or not case.subject else False
+    return edit.relation == case.relation
+
+
+def fit_trees(split: Labelled, seed: int) -> dict[str, Any]:
+    """Fits boosted trees and returns their JSON form (see classifiers/trees.py)."""
+    from sklearn.ensemble import (  # type: ignore[import-untyped]  # noqa: PLC0415  # An extra.
+        HistGradientBoostingClassifier,
+    )
+
+    monotonic = [1 if f in RISING else -1 if f in FALLING else 0 for f in FEATURES]
+    model = HistGradientBoostingClassifier(
+        learning_rate=RATE, max_iter=TREES, max_leaf_nodes=LEAVES_MAX, min_samples_leaf=40,
+        l2_regularization=5.0, monotonic_cst=monotonic, random_state=seed,
+    )  # fmt: skip
+    model.fit(split.rows, split.labels, sample_weight=_weights(split))
+    trees = [_nodes(stage[0].nodes) for stage in model._predictors]  # noqa: SLF001  # No public way.
+    return {"start": float(model._baseline_prediction.ravel()[0]), "trees": trees}  # noqa: SLF001
+
+
+def _weights(split: Labelled) -> Floats:
+    """Weighs rows so that each case counts alike, however many candidates it has."""
+    counts = Counter(split.case_numbers)
+    return np.array([1 / math.sqrt(counts[number]) for number in split.case_numbers])
+
+
+def _nodes(nodes: Any) -> list[list[float]]:
+    return [
+        [round(float(node["value"]), 5)]
+        if node["is_leaf"]
+        else [
+            int(node["feature_idx"]),
+            round(float(node["num_threshold"]), 6),
+            int(node["left"]),
+            int(node["right"]),
+        ]
+        for node in nodes
+    ]
+
+
+def best_negatives(split: Labelled, scores: Floats) -> dict[str, list[float]]:
+    """Returns, by kind, the best score that any out-of-scope candidate of a query got.
+
+    Only queries that are in no edit's scope count: they are what a false route is measured on.
+    """
+    routed = {int(n) for n, label in zip(split.case_numbers, split.labels, strict=True) if label}
+    best: dict[int, float] = {}
+    for number, score in zip(split.case_numbers, scores, strict=True):
+        if int(number) not in routed:
+            best[int(number)] = max(best.get(int(number), 0.0), float(score))
+    kinds: dict[str, list[float]] = {}
+    for number, case in enumerate(split.cases):
+        if not case.in_scope and number not in routed:
+            kinds.setdefault(case.kind, []).append(best.get(number, 0.0))
+    return kinds
+
+
+def recall_by_kind(split: Labelled, scores: Floats, threshold: float) -> dict[str, float]:
+    """Returns, by kind of in-scope case, the share whose own edit scores at least `threshold`."""
+    hits: dict[str, list[bool]] = {}
+    for number, label, score in zip(split.case_numbers, split.labels, scores, strict=True):
+        if label and split.cases[int(number)].in_scope:
+            hits.setdefault(split.cases[int(number)].kind, []).append(bool(score >= threshold))
+    return {kind: round(sum(values) / len(values), 4) for kind, values in sorted(hits.items())}
+
+
+def finish(trees: dict[str, Any], calibrate: Labelled, choose: Labelled) -> dict[str, Any]:
+    """Adds calibration curve, thresholds and card to the fitted trees."""
+    ensemble: TreeEnsemble = ensemble_from_record(trees)
+    knots, values = isotonic(ensemble.score(calibrate.rows), calibrate.labels)
+    # A curve with flat stretches would tie scores; a slight slope keeps the order of the trees.
+    values = values + 1e-6 * (np.arange(len(values)) / max(1, len(values)))
+    scores = apply_isotonic(ensemble.score(choose.rows), knots, values)
+    kinds = best_negatives(choose, scores)
+    pooled = [score for listed in kinds.values() for score in listed]
+    chosen = {budget: threshold_for_budget(pooled, budget) for budget in BUDGETS}
+    default = chosen[BUDGET_DEFAULT]
+    assert default is not None, "too few out-of-scope queries to promise the default budget"
+    card = {
+        "out_of_scope_queries": {kind: len(listed) for kind, listed in sorted(kinds.items())},
+        "false_routes": {
+            kind: round(float(np.mean(np.array(listed) >= default)), 4)
+            for kind, listed in sorted(kinds.items())
+        },
+        "recall": recall_by_kind(choose, scores, default),
+    }
+    return trees | {
+        "format": FORMAT,
+        "features": list(FEATURES),
+        "calibration": {
+            "knots": [round(float(knot), 6) for knot in knots],
+            "values": [round(float(value), 8) for value in values],
+        },
+        "thresholds": [
+            {"budget": budget, "score": score}
+            for budget, score in chosen.items()
+            if score is not None and score <= 1.0
+        ],
+        "budget_default": BUDGET_DEFAULT,
+        "card": card,
+    }
+
+
+def main() -> None:
+    """Fits and writes the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
+    parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
+    parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
+    parser.add_argument("--homes", type=int, default=1200, help="edits that cases are made about")
+    parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
+    parser.add_argument("--dtype", default="bfloat16", help="of the encoder, for speed")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    pool, cases = build_cases(
+        arguments.data, arguments.relations, arguments.splits, homes_max=arguments.homes,
+        seed=arguments.seed,
+    )  # fmt: skip
+    log.info("%d edits; cases: %s", len(pool), {k: len(v) for k, v in cases.items()})
+    encoder = CachedEncoder(
+        MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype), arguments.cache
+    )
+    retrieval = RetrievalPool(pool, encoder, seed=arguments.seed)
+    frames = FrameEncoder(encoder, kept_max=1_000_000)
+    random = Random(arguments.seed)  # noqa: S311  # Samples, no secrets.
+    parts = {}
+    for part, listed in cases.items():
+        parts[part] = label_pairs(listed, pool, retrieval, frames, random)
+        log.info("%s: %d pairs", part, len(parts[part].labels))
+    encoder.save()
+    record = finish(fit_trees(parts["train"], arguments.seed), parts["calibrate"], parts["choose"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
+    log.info("%s", json.dumps(record["card"], indent=1))
+    log.info("%s", record["thresholds"])
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Where a query speaks of a subject, and the frame around it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifiers.mention import (
+    FRAME_CHARS_MAX,
+    TEXT_CHARS_MAX,
+    find_subject,
+    focus_of,
+    frame_of,
+    is_covered,
+    names_in,
+    prepare,
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "subject", "frame"),
+    [
+        ("Lionel Messi plays the sport of", "Lionel Messi", "it plays the sport of"),
+        ("where was lionel messi born", "Lionel Messi", "where was it born"),
+        ("What is Messi's sport?", "Messi", "What is it's sport?"),
+        ("It rained. Messi, by trade, is", "Messi", "it, by trade, is"),
+        ("Messi rests. Later Messi plays. They play", "Messi", "Later it plays. They play"),
+        (
+            "J. R. R. Tolkien was born in St. Gallen",
+            "St. Gallen",
+            "J. R. R. Tolkien was born in it",
+        ),
+        ("梅西出生于", "梅西", "it出生于"),
+    ],
+)
+def test_the_frame_is_the_mentions_sentence_and_what_follows(
+    query: str, subject: str, frame: str
+) -> None:
+    text = prepare(query)
+    place = find_subject(text, (prepare(subject),), subject if subject in query else "")
+    assert place is not None
+    assert frame_of(text, place) == frame
+
+
+def test_part_of_a_name_is_a_partial_mention() -> None:
+    place = find_subject(prepare("What did Darrieux speak?"), (prepare("Danielle Darrieux"),))
+    assert place is not None
+    assert 0 < place.share < 1
+
+
+@pytest.mark.parametrize("query", ["", "What of the king?", "danielle's", "D. speaks", "the of"])
+def test_too_little_of_a_name_is_no_mention(query: str) -> None:
+    assert find_subject(prepare(query), (prepare("Danielle of the Darrieux Castle"),)) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "covered"),
+    [
+        ("Paris Hilton was born in", True),
+        ("Paris is in", False),
+        ("The Old Paris was", True),
+        ("Where is Paris?", False),
+        ("In Paris, Texas", False),
+        ("Where Paris lies", False),
+        ("Paris-Roubaix is", True),
+    ],
+)
+def test_an_adjoining_capitalised_word_covers_a_mention(query: str, covered: bool) -> None:
+    text = prepare(query)
+    place = find_subject(text, (prepare("Paris"),))
+    assert place is not None
+    assert is_covered(text, place) is covered
+
+
+def test_other_names_leave_out_sentence_starts_and_the_mention() -> None:
+    text = prepare("I know Rome. Does Messi live near Barcelona or Rosario?")
+    place = find_subject(text, (prepare("Messi"),))
+    assert names_in(text, focus_of(text, place), place) == {"barcelona", "rosario"}
+
+
+@given(st.text(max_size=200), st.text(max_size=20))
+def test_any_text_has_a_frame_of_bounded_length(query: str, subject: str) -> None:
+    text = prepare(query)
+    place = find_subject(text, (prepare(subject),))
+    assert len(frame_of(text, place)) <= FRAME_CHARS_MAX
+    assert 0 <= focus_of(text, place) <= len(text.text)
+
+
+def test_only_the_end_of_a_huge_text_is_read() -> None:
+    text = prepare("Messi. " * 100_000 + "Where is Paris?")
+    assert len(text.text) == TEXT_CHARS_MAX
+    assert find_subject(text, (prepare("Paris"),)) is not None
