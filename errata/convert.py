@@ -17,8 +17,6 @@ from errata.results import (
     EditState,
     Explanation,
     ImportProgress,
-    ModelStatus,
-    NamespaceStatus,
     Outcome,
     Provenance,
     RefusedRecord,
@@ -33,6 +31,7 @@ from errata.results import (
     Usage,
     Written,
 )
+from errata.sizes import ModelStatus, NamespaceStatus
 from protos.errata.v1 import inference_pb2, memory_pb2, resources_pb2
 
 

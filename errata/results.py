@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-EDIT_NAME = "namespaces/{namespace}/edits/{edit}"
+from errata.sizes import ModelStatus, NamespaceStatus
 
 
 class EditState(StrEnum):
@@ -371,37 +371,6 @@ class Change:
     at: datetime | None = None
     reason: str = ""
     checkpoint: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceStatus:
-    """Sizes of one namespace."""
-
-    name: str
-    active: int = 0
-    superseded: int = 0
-    retired: int = 0
-    expired: int = 0
-    consolidated: int = 0
-    index_kind: str = ""
-    index_bytes: int = 0
-    edition: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelStatus:
-    """The model served."""
-
-    model: str = ""
-    model_type: str = ""
-    parameters: int = 0
-    context_tokens: int = 0
-    dtype: str = ""
-    device: str = ""
-    chat: bool = False
-    fingerprint: str = ""
-    running: int = 0
-    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
