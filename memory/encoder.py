@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ TOKENS_MAX = 256  # The reference's max_seq_length.
 DIMENSION = 384
 BATCH_MAX = 64  # Questions that share one pass.
 SLICE_MAX = 16  # Texts of a bulk encoding between two batches of questions.
+PASS_TOKENS_CPU = 256  # Tokens of one pass: beyond, activations leave the cache, and it slows.
+PASS_TOKENS_CUDA = 16_384
 CACHE_MAX = 4096  # Recent texts whose vectors are kept (1.5 KB each).
 CACHED_CHARACTERS_MAX = 2048  # Longer texts are not kept: they bound the cache's bytes.
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -58,6 +60,7 @@ class MiniLmEncoder:
         self._device = resolve_device(device)
         self._dtype = dtype
         self._threads = threads
+        self._pass_tokens = PASS_TOKENS_CPU if self._device.type == "cpu" else PASS_TOKENS_CUDA
         self._cache_max = cache_max
         self._cache: OrderedDict[str, Vector] = OrderedDict()
         self._cache_lock = threading.Lock()
@@ -135,8 +138,17 @@ class MiniLmEncoder:
         assert self._model.dimension == DIMENSION, f"width {self._model.dimension}"
 
     def _compute(self, texts: Sequence[str]) -> list[Vector]:
-        """Encodes a batch on the worker's thread, padded to its longest text."""
+        """Encodes a batch on the worker's thread, in passes of texts of like length."""
         rows = [self._tokenizer.encode(_encodable(text)).ids for text in texts]
+        vectors: list[Vector | None] = [None] * len(rows)
+        for places in passes([len(row) for row in rows], self._pass_tokens):
+            embedded = self._pass([rows[place] for place in places])
+            for place, vector in zip(places, embedded, strict=True):
+                vectors[place] = vector
+        return [vector for vector in vectors if vector is not None]
+
+    def _pass(self, rows: Sequence[Sequence[int]]) -> Matrix:
+        """Runs the model once over rows of token ids, padded to the longest."""
         longest = max(len(row) for row in rows)
         ids = torch.zeros((len(rows), longest), dtype=torch.int64)  # 0 is [PAD].
         for place, row in enumerate(rows):
@@ -146,7 +158,22 @@ class MiniLmEncoder:
             lengths = torch.tensor([len(row) for row in rows])
             mask = (torch.arange(longest) < lengths[:, None]).to(self._device)
         vectors: Matrix = self._model.embed(ids.to(self._device), mask).cpu().numpy()
-        return list(vectors)
+        return vectors
+
+
+def passes(lengths: Sequence[int], tokens_max: int) -> Iterator[list[int]]:
+    """Splits texts, given by their token counts, into passes of their places, shortest first.
+
+    A pass holds at most `tokens_max` tokens with its padding, or one text.
+    """
+    places: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if places and (len(places) + 1) * lengths[place] > tokens_max:
+            yield places
+            places = []
+        places.append(place)
+    if places:
+        yield places
 
 
 def resolve_device(device: str) -> torch.device:

@@ -20,23 +20,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  The name every torch user reads.
 
+from memory.packed_linear import PackedLinear
+
 WEIGHTS_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerWeights:
-    """One block; matrices as torch's linear wants them, (out, in)."""
+    """One block."""
 
-    qkv: Tensor  # (3d, d): query, key and value in one product.
-    qkv_bias: Tensor  # (3d,)
-    attention_out: Tensor  # (d, d)
-    attention_out_bias: Tensor
+    qkv: PackedLinear  # d to 3d: query, key and value in one product.
+    attention_out: PackedLinear  # d to d.
     attention_norm: Tensor  # (d,)
     attention_norm_bias: Tensor
-    mlp_in: Tensor  # (4d, d)
-    mlp_in_bias: Tensor
-    mlp_out: Tensor  # (d, 4d)
-    mlp_out_bias: Tensor
+    mlp_in: PackedLinear  # d to 4d, with its GELU.
+    mlp_out: PackedLinear  # 4d to d.
     mlp_norm: Tensor  # (d,)
     mlp_norm_bias: Tensor
 
@@ -95,14 +93,14 @@ class MiniLm:
     def _block(self, hidden: Tensor, layer: LayerWeights, allowed: Tensor | None) -> Tensor:
         b, t, d = hidden.shape
         dtype = layer.qkv.dtype
-        qkv = F.linear(hidden.to(dtype), layer.qkv, layer.qkv_bias)  # (b, t, 3d)
+        qkv = layer.qkv(hidden.to(dtype))  # (b, t, 3d)
         q, k, v = qkv.view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # (b, h, t, d/h)
         mixed = mixed.transpose(1, 2).reshape(b, t, d)
-        out = F.linear(mixed, layer.attention_out, layer.attention_out_bias).to(torch.float32)
+        out = layer.attention_out(mixed).to(torch.float32)
         hidden = self._normed(hidden + out, layer.attention_norm, layer.attention_norm_bias)
-        inner = F.gelu(F.linear(hidden.to(dtype), layer.mlp_in, layer.mlp_in_bias))  # (b, t, 4d)
-        out = F.linear(inner, layer.mlp_out, layer.mlp_out_bias).to(torch.float32)
+        inner = layer.mlp_in(hidden.to(dtype))  # (b, t, 4d)
+        out = layer.mlp_out(inner).to(torch.float32)
         return self._normed(hidden + out, layer.mlp_norm, layer.mlp_norm_bias)
 
     def _normed(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -115,26 +113,19 @@ class MiniLm:
 
 
 def _layer(full: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> LayerWeights:
-    def joined(kind: str) -> Tensor:
-        parts = [
-            full[f"{prefix}attention.self.{name}.{kind}"] for name in ("query", "key", "value")
-        ]
-        return torch.cat(parts).to(dtype)
-
-    def matrix(name: str) -> Tensor:
-        return full[prefix + name].to(dtype)
+    def linear(*names: str, gelu: bool = False) -> PackedLinear:
+        """Packs the named layers side by side as one."""
+        weight = torch.cat([full[f"{prefix}{name}.weight"] for name in names])
+        bias = torch.cat([full[f"{prefix}{name}.bias"] for name in names])
+        return PackedLinear(weight.to(dtype), bias.to(dtype), gelu=gelu)
 
     return LayerWeights(
-        qkv=joined("weight"),
-        qkv_bias=joined("bias"),
-        attention_out=matrix("attention.output.dense.weight"),
-        attention_out_bias=matrix("attention.output.dense.bias"),
+        qkv=linear(*(f"attention.self.{name}" for name in ("query", "key", "value"))),
+        attention_out=linear("attention.output.dense"),
         attention_norm=full[prefix + "attention.output.LayerNorm.weight"],
         attention_norm_bias=full[prefix + "attention.output.LayerNorm.bias"],
-        mlp_in=matrix("intermediate.dense.weight"),
-        mlp_in_bias=matrix("intermediate.dense.bias"),
-        mlp_out=matrix("output.dense.weight"),
-        mlp_out_bias=matrix("output.dense.bias"),
+        mlp_in=linear("intermediate.dense", gelu=True),
+        mlp_out=linear("output.dense"),
         mlp_norm=full[prefix + "output.LayerNorm.weight"],
         mlp_norm_bias=full[prefix + "output.LayerNorm.bias"],
     )

@@ -39,13 +39,14 @@ class Mention:
 class _Posting:
     """One name of one key, from a version to a version."""
 
-    __slots__ = ("came", "key", "name", "went")
+    __slots__ = ("came", "dropped", "key", "name", "went")
 
     def __init__(self, key: int, name: str, came: int) -> None:
         self.key = key
         self.name = name  # Spelled, with its case.
         self.came = came
         self.went = NEVER
+        self.dropped = False  # No longer in the tables.
 
 
 class _Tables:
@@ -211,8 +212,14 @@ class SubjectMatcher:
             if not self._gone or self._gone[0].went > horizon:
                 return
             posting = self._gone.popleft()
+            if posting.dropped:
+                continue
             folded = fold(posting.name)
-            kept = [other for other in by_name[folded] if other is not posting]
+            kept = []  # All that went leave together: a name of thousands is walked once.
+            for other in by_name[folded]:
+                other.dropped = other.went <= horizon
+                if not other.dropped:
+                    kept.append(other)
             if kept:
                 by_name[folded] = kept
             else:

