@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jinja2.exceptions import TemplateError
@@ -13,14 +13,22 @@ from memory.errors import InvalidInput
 BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
+def open_ids(vocabulary: Mapping[str, int], special_ids: Iterable[int]) -> frozenset[int]:
+    """Returns the ids whose text hangs on later tokens: single bytes, and what hides between them.
+
+    A run of byte tokens is read as a whole (one bad byte spoils it), across special tokens.
+    """
+    pieces = {number for piece, number in vocabulary.items() if BYTE_PIECE.fullmatch(piece)}
+    return frozenset(pieces | set(special_ids)) if pieces else frozenset()
+
+
 class TextCodec:
     """A tokenizer of transformers behind the engine's words. Safe for several threads."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._fast = getattr(tokenizer, "backend_tokenizer", None)
-        pieces = tokenizer.get_vocab().items()
-        self.open_ids = frozenset(i for piece, i in pieces if BYTE_PIECE.fullmatch(piece))
+        self.open_ids = open_ids(tokenizer.get_vocab(), tokenizer.all_special_ids)
         self.has_template = bool(getattr(tokenizer, "chat_template", None))
 
     def encode(self, text: str) -> list[int]:

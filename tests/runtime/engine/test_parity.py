@@ -91,9 +91,7 @@ def test_each_family_answers_as_generate_does_alone_and_in_a_moving_batch(
     engine, model = family
     sizes = [(1, 12), (5, 30), (40, 8), (9, 3), (17, 20), (2, 25)]
     prompts = [random_prompt(seed, length) for seed, (length, _) in enumerate(sizes)]
-    expected = [
-        reference(model, p, limit) for p, (_, limit) in zip(prompts, sizes, strict=True)
-    ]
+    expected = [reference(model, p, limit) for p, (_, limit) in zip(prompts, sizes, strict=True)]
     requests = [
         ask(i, p, limit) for i, (p, (_, limit)) in enumerate(zip(prompts, sizes, strict=True))
     ]
@@ -217,9 +215,7 @@ def test_a_shared_prefix_is_computed_once_and_changes_no_answer(
 
 
 def test_prefixes_beyond_the_bound_push_out_the_oldest(tiny_folder: Callable[[str], Path]) -> None:
-    engine = TransformersEngine.load(
-        str(tiny_folder("llama")), device="cpu", prefix_tokens_max=25
-    )
+    engine = TransformersEngine.load(str(tiny_folder("llama")), device="cpu", prefix_tokens_max=25)
     first, second, third = (random_prompt(seed, 10) for seed in (1, 2, 3))
     big = random_prompt(4, 26)
 
