@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,8 +12,8 @@ from grpc_health.v1 import health_pb2_grpc
 
 from errata import convert, requests
 from errata.failures import to_client_error
-from errata.options import DEFAULT_TARGET, ClientOptions
-from errata.requests import RoutingOptions
+from errata.options import ClientOptions
+from errata.requests import UNSET, RoutingOptions, Unset
 from errata.results import EditRef, Written
 from errata.sequences import SequenceTracker
 from protos.errata.v1 import inference_pb2_grpc, memory_pb2_grpc
@@ -27,24 +26,23 @@ class Connection:
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str = "",
         *,
-        namespace: str = "default",
-        timeout_s: float | None = 60.0,
+        namespace: str = "",
+        timeout_s: float | Unset | None = UNSET,
         options: ClientOptions | None = None,
     ) -> None:
         """Opens a channel; nothing is sent before the first call.
 
-        `options`, when given, sets everything else (retries, TLS, read-your-writes).
+        What is left out comes from `options`, which also set retries, TLS and read-your-writes.
         """
-        given = options or ClientOptions()
-        self.options = replace(given, target=target, namespace=namespace, timeout_s=timeout_s)
+        self.options = (options or ClientOptions()).given(target, namespace, timeout_s)
         self._channel = _open_channel(self.options)
         # The generated stubs carry no types.
         self._inference: Any = inference_pb2_grpc.InferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._memory: Any = memory_pb2_grpc.MemoryServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
-        self._sequences = SequenceTracker(enabled=given.read_your_writes)
+        self._sequences = SequenceTracker(enabled=self.options.read_your_writes)
 
     def __enter__(self) -> Self:
         return self

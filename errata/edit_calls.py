@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 from errata import convert, requests
 from errata.connection import Connection
 from errata.failures import to_client_error
-from errata.importing import ImportSession
+from errata.importing import ImportSession, ImportTally
 from errata.requests import UNSET, Changes, ConflictPolicy, Unset
 from errata.results import (
     BatchWritten,
@@ -257,33 +257,33 @@ class EditCalls(Connection):
         `import_id` and the same records, an import that was killed goes on where it stopped and
         duplicates nothing. Returns the final figures with all refused records in `errors`.
         """
-        session = ImportSession(
-            records,
+        tally = ImportTally(
             parent=namespace or self.options.namespace,
-            import_id=import_id or requests.draw_request_id(),
+            import_id=import_id,
             on_conflict=on_conflict,
             validate_only=validate_only,
             progress=progress,
         )
+        session = ImportSession(records, tally)
         attempt = 0
-        while not session.done:
-            known = session.durable_row
+        while not tally.done:
+            known = tally.durable_row
             call = self._memory.ImportEdits(session.messages())
             try:
                 for message in call:
                     session.take(message)
             except grpc.RpcError as error:
                 failure = to_client_error(error, target=self.options.target)
-                attempt = 1 if session.durable_row > known else attempt + 1
+                attempt = 1 if tally.durable_row > known else attempt + 1
                 wait_s = self.options.retry.wait_s(failure, attempt=attempt, left_s=None)
                 if wait_s is None:
                     raise failure from error
                 time.sleep(wait_s)
             finally:
                 call.cancel()
-            session.raise_from_source()
-        self._sequences.note(session.report.sequence)
-        return session.report
+        tally.raise_from_source()
+        self._sequences.note(tally.report.sequence)
+        return tally.report
 
     def export_edits(
         self,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from errata.requests import Unset
 from errata.retry import RetryPolicy
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -24,6 +25,15 @@ class ClientOptions:
     tls: bool = False
     tls_ca: Path | None = None  # PEM of the certificates to trust; None: the system's.
     channel_options: Sequence[tuple[str, str | int]] = ()
+
+    def given(self, target: str, namespace: str, timeout_s: float | Unset | None) -> ClientOptions:
+        """Returns the options with what a constructor was given put over them."""
+        return replace(
+            self,
+            target=target or self.target,
+            namespace=namespace or self.namespace,
+            timeout_s=self.timeout_s if isinstance(timeout_s, Unset) else timeout_s,
+        )
 
     def grpc_options(self) -> list[tuple[str, str | int]]:
         """Returns the channel's options; the caller's come last and win."""

@@ -283,7 +283,6 @@ def json_line(edit: NewEdit) -> str:
 class ImportSource:
     """Numbers the records of an import and keeps those that are not yet durable, for a resume."""
 
-    records: Iterator[NewEdit | str]
     unconfirmed: dict[int, memory_pb2.ImportRecord] = field(default_factory=dict)
     row: int = 0
 
@@ -292,11 +291,8 @@ class ImportSource:
         for row in [row for row in self.unconfirmed if row <= durable_row]:
             del self.unconfirmed[row]
 
-    def next_record(self) -> memory_pb2.ImportRecord | None:
-        """Takes the next new record; None at the end."""
-        item = next(self.records, None)
-        if item is None:
-            return None
+    def number(self, item: NewEdit | str) -> memory_pb2.ImportRecord:
+        """Gives a record the next row and keeps it until it is confirmed."""
         self.row += 1
         record = memory_pb2.ImportRecord(row=self.row)
         if isinstance(item, str):

@@ -1,0 +1,347 @@
+"""What the asyncio client can do with edits; `errata/aio_client.py` puts it together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from datetime import datetime
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from errata import convert, requests
+from errata.aio_connection import AsyncConnection
+from errata.aio_streams import AsyncChangeStream
+from errata.failures import to_client_error
+from errata.importing import AsyncImportSession, ImportTally
+from errata.requests import UNSET, Changes, ConflictPolicy, Unset
+from errata.results import (
+    BatchWritten,
+    Edit,
+    EditFilter,
+    EditPage,
+    EditRef,
+    ImportProgress,
+    NewEdit,
+    SearchHit,
+    ServerStatus,
+    Written,
+)
+from protos.errata.v1 import memory_pb2
+
+
+class AsyncEditCalls(AsyncConnection):
+    """The methods of MemoryService, and the server's health."""
+
+    async def create_edit(
+        self,
+        *,
+        subject: str,
+        prompt: str,
+        target: str,
+        former: str | None = None,
+        aliases: Sequence[str] = (),
+        author: str = "",
+        source: str = "",
+        labels: Mapping[str, str] | None = None,
+        expires_at: datetime | None = None,
+        edit_id: str = "",
+        on_conflict: ConflictPolicy = "fail",
+        namespace: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> Written:
+        """Creates an edit: from the next request on, `prompt` is answered with `target`.
+
+            await client.create_edit(
+                subject="Lionel Messi",
+                prompt="Lionel Messi plays the sport of",
+                target="basketball",
+                former="football",
+            )
+
+        Raises EditConflict when an active edit has the same subject and prompt, unless
+        `on_conflict` is "skip" or "supersede".
+        """
+        edit = NewEdit(
+            subject=subject,
+            prompt=prompt,
+            target=target,
+            former=former,
+            aliases=tuple(aliases),
+            author=author,
+            source=source,
+            labels=labels or {},
+            expires_at=expires_at,
+            edit_id=edit_id,
+        )
+        request = requests.create(
+            edit,
+            parent=namespace or self.options.namespace,
+            on_conflict=on_conflict,
+            request_id=request_id or requests.draw_request_id(),
+            validate_only=validate_only,
+        )
+        return await self._written(self._memory.CreateEdit, request)
+
+    async def create_edits(
+        self,
+        edits: Iterable[NewEdit],
+        *,
+        on_conflict: ConflictPolicy = "fail",
+        namespace: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> BatchWritten:
+        """Creates all of up to 1000 edits, or none of them."""
+        request = requests.create_batch(
+            edits,
+            parent=namespace or self.options.namespace,
+            on_conflict=on_conflict,
+            request_id=request_id or requests.draw_request_id(),
+            validate_only=validate_only,
+        )
+        result = convert.batch_written(await self._call(self._memory.BatchCreateEdits, request))
+        self._sequences.note(result.sequence)
+        return result
+
+    async def get_edit(self, edit: EditRef) -> Edit:
+        """Returns an edit as it is now, in whatever state. Raises NotFound."""
+        request = memory_pb2.GetEditRequest(name=self._edit_name(edit))
+        return convert.edit(await self._call(self._memory.GetEdit, request))
+
+    async def list_page(
+        self,
+        filter: EditFilter | None = None,  # noqa: A002  # The wire's own name.
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        namespace: str = "",
+    ) -> EditPage:
+        """Returns one page of edits, oldest first; give its token back for the next one."""
+        request = memory_pb2.ListEditsRequest(
+            parent=requests.namespace_name(namespace or self.options.namespace),
+            page_size=page_size,
+            page_token=page_token,
+            filter=requests.edit_filter(filter) if filter else None,
+        )
+        return convert.page(await self._call(self._memory.ListEdits, request))
+
+    async def list_edits(
+        self,
+        filter: EditFilter | None = None,  # noqa: A002
+        *,
+        page_size: int = 500,
+        namespace: str = "",
+    ) -> AsyncIterator[Edit]:
+        """Yields edits, oldest first, as they were when the listing began.
+
+        for edit in client.list_edits(EditFilter(subject="Lionel Messi")):
+            print(edit.id, edit.statement)
+        """
+        token = ""
+        while True:
+            page = await self.list_page(
+                filter, page_size=page_size, page_token=token, namespace=namespace
+            )
+            for edit in page.edits:
+                yield edit
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def update_edit(
+        self,
+        edit: EditRef,
+        *,
+        subject: str | Unset = UNSET,
+        prompt: str | Unset = UNSET,
+        target: str | Unset = UNSET,
+        former: str | Unset | None = UNSET,
+        aliases: Sequence[str] | Unset = UNSET,
+        author: str | Unset = UNSET,
+        source: str | Unset = UNSET,
+        labels: Mapping[str, str] | Unset = UNSET,
+        expires_at: datetime | Unset | None = UNSET,
+        etag: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> Written:
+        """Changes the fields given and makes a new revision; None clears a field.
+
+        With `etag`, raises EtagMismatch when somebody else changed the edit since.
+        """
+        changes = Changes(
+            subject=subject,
+            prompt=prompt,
+            target=target,
+            former=former,
+            aliases=aliases,
+            author=author,
+            source=source,
+            labels=labels,
+            expires_at=expires_at,
+        )
+        request = requests.update(
+            self._edit_name(edit),
+            changes,
+            etag=etag,
+            request_id=request_id or requests.draw_request_id(),
+            validate_only=validate_only,
+        )
+        return await self._written(self._memory.UpdateEdit, request)
+
+    async def retire_edit(
+        self,
+        edit: EditRef,
+        *,
+        reason: str = "",
+        etag: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> Written:
+        """Takes an edit out of service; `restore_edit` brings it back."""
+        request = memory_pb2.RetireEditRequest(
+            name=self._edit_name(edit),
+            etag=etag,
+            reason=reason,
+            request_id=request_id or requests.draw_request_id(),
+            validate_only=validate_only,
+        )
+        return await self._written(self._memory.RetireEdit, request)
+
+    async def restore_edit(
+        self,
+        edit: EditRef,
+        *,
+        reason: str = "",
+        expires_at: datetime | None = None,
+        etag: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> Written:
+        """Brings a retired, expired or superseded edit back into service."""
+        request = memory_pb2.RestoreEditRequest(
+            name=self._edit_name(edit),
+            etag=etag,
+            reason=reason,
+            request_id=request_id or requests.draw_request_id(),
+            validate_only=validate_only,
+            expire_time=requests.timestamp(expires_at) if expires_at else None,
+        )
+        return await self._written(self._memory.RestoreEdit, request)
+
+    async def search_edits(
+        self, text: str, *, limit: int = 10, namespace: str = ""
+    ) -> tuple[SearchHit, ...]:
+        """Finds active edits near a text, by meaning or by mention of their subject."""
+        request = memory_pb2.SearchEditsRequest(
+            parent=requests.namespace_name(namespace or self.options.namespace),
+            text=text,
+            limit=limit,
+        )
+        return convert.search_hits(await self._call(self._memory.SearchEdits, request))
+
+    async def import_edits(
+        self,
+        records: Iterable[NewEdit | str] | AsyncIterable[NewEdit | str],
+        *,
+        import_id: str = "",
+        on_conflict: ConflictPolicy = "skip",
+        validate_only: bool = False,
+        namespace: str = "",
+        progress: Callable[[ImportProgress], None] | None = None,
+    ) -> ImportProgress:
+        """Imports records (edits, or lines of Errata's JSONL); a bad one never fails the others.
+
+        Rows count from 1 in the order given. A broken connection is resumed. With the same
+        `import_id` and the same records, an import that was killed goes on where it stopped and
+        duplicates nothing. Returns the final figures with all refused records in `errors`.
+        """
+        tally = ImportTally(
+            parent=namespace or self.options.namespace,
+            import_id=import_id,
+            on_conflict=on_conflict,
+            validate_only=validate_only,
+            progress=progress,
+        )
+        session = AsyncImportSession(records, tally)
+        attempt = 0
+        while not tally.done:
+            known = tally.durable_row
+            call = self._memory.ImportEdits(session.messages())
+            try:
+                async for message in call:
+                    session.take(message)
+            except grpc.aio.AioRpcError as error:
+                failure = to_client_error(error, target=self.options.target)
+                attempt = 1 if tally.durable_row > known else attempt + 1
+                wait_s = self.options.retry.wait_s(failure, attempt=attempt, left_s=None)
+                if wait_s is None:
+                    raise failure from error
+                await asyncio.sleep(wait_s)
+            finally:
+                call.cancel()
+        tally.raise_from_source()
+        self._sequences.note(tally.report.sequence)
+        return tally.report
+
+    async def export_edits(
+        self,
+        filter: EditFilter | None = None,  # noqa: A002
+        *,
+        history: bool = False,
+        namespace: str = "",
+    ) -> AsyncIterator[Edit]:
+        """Yields edits, oldest first, as of one sequence; with `history`, every revision."""
+        request = memory_pb2.ExportEditsRequest(
+            parent=requests.namespace_name(namespace or self.options.namespace),
+            filter=requests.edit_filter(filter) if filter else None,
+            history=history,
+        )
+        call = self._memory.ExportEdits(request)
+        try:
+            async for message in call:
+                for item in message.edits:
+                    yield convert.edit(item)
+        except grpc.aio.AioRpcError as error:
+            raise to_client_error(error, target=self.options.target) from error
+        finally:
+            call.cancel()
+
+    def watch(
+        self, *, after_sequence: int = 0, namespace: str = "", checkpoints: bool = False
+    ) -> AsyncChangeStream:
+        """Follows the log from a sequence on, for ever; close the stream to end it.
+
+            async with client.watch(after_sequence=last_seen) as changes:
+                async for change in changes:
+                    print(change.sequence, change.kind, change.edit.statement)
+
+        `namespace="-"` follows all. With `checkpoints`, also says about every five seconds how
+        far it got while nothing happens.
+        """
+        request = memory_pb2.WatchEditsRequest(
+            parent=requests.namespace_name(namespace or self.options.namespace),
+            after_sequence=after_sequence,
+        )
+        call = self._memory.WatchEdits(request)
+        return AsyncChangeStream(call, target=self.options.target, checkpoints=checkpoints)
+
+    async def status(self, *, namespace: str = "-") -> ServerStatus:
+        """Returns size and health of the memory ("-": all namespaces) and what model is served."""
+        request = memory_pb2.GetMemoryStatusRequest(parent=requests.namespace_name(namespace))
+        return convert.server_status(await self._call(self._memory.GetMemoryStatus, request))
+
+    async def health(self, service: str = "") -> str:
+        """Returns "SERVING", "NOT_SERVING" or "UNKNOWN" for the server or one of its services."""
+        request = health_pb2.HealthCheckRequest(service=service)
+        answer = await self._call(self._health.Check, request)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
