@@ -1,0 +1,23 @@
+"""Registers a function as a command; its docstring is the help, with the examples line by line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import typer
+
+EXAMPLES = "\nExamples:\n"
+AS_IT_STANDS = "\n\b\nExamples:\n"  # Click keeps the lines of a paragraph that begins with \b.
+
+
+def register(
+    app: typer.Typer, function: Callable[..., None], *, name: str = "", panel: str | None = None
+) -> None:
+    """Adds `function` to `app` as the command `name` (default: the function's own name)."""
+    text = inspect.getdoc(function) or ""
+    app.command(
+        name or function.__name__.strip("_"),
+        help=text.replace(EXAMPLES, AS_IT_STANDS),
+        rich_help_panel=panel,
+    )(function)

@@ -1,0 +1,97 @@
+"""The story of a route: one line under an answer, or every candidate with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from errata.results import (
+    ChosenToken,
+    Explanation,
+    Provenance,
+    RouteKind,
+    ScoredEdit,
+    Timings,
+)
+from errata.show import Screen, one_line, printable
+
+STATEMENT_CHARS = 80
+
+
+def route_note(provenance: Provenance, timings: Timings | None = None) -> Text:
+    """Tells in one line which way an answer went: route, edit, score, time."""
+    parts: list[Text] = []
+    if provenance.route is RouteKind.EDITED:
+        parts.append(Text(f"EDITED by {provenance.path}", "bold green"))
+        parts += [Text(_used(edit)) for edit in provenance.edits]
+    else:
+        parts.append(Text("BASE", "bold blue"))
+        parts.append(Text(printable(provenance.reason)))
+    if timings is not None:
+        parts.append(Text(time_text(timings)))
+    line = Text(style="dim")
+    for number, part in enumerate(parts):
+        line.append(" · " if number else "").append_text(part)
+    return line
+
+
+def time_text(timings: Timings) -> str:
+    """Returns the time of an answer, and how much of it went into routing."""
+    routing = timings.encode_ms + timings.retrieve_ms + timings.scope_ms
+    return f"{timings.total_ms:.0f} ms (routing {routing:.1f} ms)"
+
+
+def _used(edit: ScoredEdit) -> str:
+    return f"{edit.id} “{one_line(edit.statement, 80)}” score {score_text(edit)}"
+
+
+def score_text(edit: ScoredEdit) -> str:
+    """Returns score and threshold of a candidate: "0.970 ≥ 0.500"."""
+    sign = "≥" if edit.score >= edit.threshold else "<"
+    return f"{edit.score:.3f} {sign} {edit.threshold:.3f}"
+
+
+def show_explanation(screen: Screen, explained: Explanation) -> None:
+    """Shows the decision, a table of all candidates and the prompt that would be decoded."""
+    provenance = explained.provenance
+    screen.line(route_note(provenance))
+    if provenance.route is RouteKind.EDITED:
+        screen.line(provenance.reason)
+    kind = "calibrated probabilities" if provenance.calibrated else "not calibrated"
+    screen.line(
+        f"classifier {provenance.classifier or '-'} ({kind}) · sequence {provenance.sequence} · "
+        f"edition {provenance.edition}",
+        style="dim",
+    )
+    candidates = (*provenance.edits, *provenance.rejected)
+    if candidates:
+        screen.line()
+        screen.table(
+            ("EDIT", "SCORE", "THRESHOLD", "COSINE", "MENTION", "REASON", "FACT"),
+            [_candidate_row(edit) for edit in candidates],
+        )
+    screen.line()
+    screen.line(f"The model would read ({explained.prompt_tokens} tokens):", style="bold")
+    screen.line(printable(explained.decoded_prompt))
+
+
+def _candidate_row(edit: ScoredEdit) -> tuple[str, ...]:
+    return (
+        edit.id,
+        f"{edit.score:.3f}",
+        f"{edit.threshold:.3f}",
+        f"{edit.cosine:.3f}",
+        edit.mention or "-",
+        edit.reject_reason.replace("_", " ") or "used",
+        one_line(edit.statement, STATEMENT_CHARS),
+    )
+
+
+def show_logprobs(screen: Screen, tokens: Sequence[ChosenToken]) -> None:
+    """Shows each chosen token with its natural-log probability and the others at its place."""
+    rows = []
+    for token in tokens:
+        others = "  ".join(f"{other.text!r} {other.logprob:.3f}" for other in token.top)
+        rows.append((repr(token.chosen.text), f"{token.chosen.logprob:.3f}", others))
+    screen.table(("TOKEN", "LOGPROB", "MOST PROBABLE"), rows)
