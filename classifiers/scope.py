@@ -1,4 +1,4 @@
-"""The contract of scope classifiers: is a query in the scope of an edit?
+"""The contract of scope classifiers, which say whether a query is in the scope of an edit.
 
 A classifier scores (query, candidate) pairs. Whether a score passes is decided in one place,
 `memory.record.ScopeDecision.accepted`, against the threshold that the classifier gives for an error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -37,14 +38,14 @@ drafts = st.builds(
 
 
 @given(drafts)
-def test_a_draft_survives_the_round_trip_on_one_line(draft):
+def test_a_draft_survives_the_round_trip_on_one_line(draft: EditDraft) -> None:
     line = record_to_json(draft)
     assert "\n" not in line
     assert json_to_draft(line) == draft
 
 
 @given(drafts, st.sampled_from([EditState.ACTIVE, EditState.CONSOLIDATED]))
-def test_an_exported_edit_can_be_made_again(draft, state):
+def test_an_exported_edit_can_be_made_again(draft: EditDraft, state: EditState) -> None:
     edit = Edit(
         id=EditId(draft.edit_id or "edit-1"),
         namespace=DEFAULT_NAMESPACE,
@@ -61,11 +62,11 @@ def test_an_exported_edit_can_be_made_again(draft, state):
     assert json_to_draft(record_to_json(edit)) == draft_of(edit)
 
 
-def test_export_writes_as_edits_come_and_keeps_none():
+def test_export_writes_as_edits_come_and_keeps_none() -> None:
     out = io.StringIO()
-    seen = []
+    seen: list[int] = []
 
-    def edits():
+    def edits() -> Iterator[Edit]:
         for number in range(3):
             seen.append(out.getvalue().count("\n"))
             yield Edit(
@@ -81,7 +82,7 @@ def test_export_writes_as_edits_come_and_keeps_none():
     assert "Ö" in out.getvalue()
 
 
-def test_every_documented_key_is_read():
+def test_every_documented_key_is_read() -> None:
     values = {
         "subject": "a",
         "prompt": "a is",
@@ -100,14 +101,14 @@ def test_every_documented_key_is_read():
     assert draft.labels == (("g", "h"),)
 
 
-def test_two_expiries_are_refused():
-    record = {"subject": "a", "prompt": "a", "target": "b", "expires_at_s": 1}
+def test_two_expiries_are_refused() -> None:
+    record: dict[str, object] = {"subject": "a", "prompt": "a", "target": "b", "expires_at_s": 1}
     with pytest.raises(InvalidInput, match="not both"):
         json_to_draft(json.dumps(record | {"expires_at": "2030-01-01"}))
 
 
 @pytest.mark.parametrize("value", [True, "12", [1], 10**400])
-def test_an_expiry_that_is_no_finite_number_is_refused(value):
+def test_an_expiry_that_is_no_finite_number_is_refused(value: object) -> None:
     record = {"subject": "a", "prompt": "a", "target": "b", "expires_at_s": value}
     with pytest.raises(InvalidInput) as caught:
         json_to_draft(json.dumps(record))
@@ -115,7 +116,7 @@ def test_an_expiry_that_is_no_finite_number_is_refused(value):
 
 
 @pytest.mark.parametrize("state", [EditState.RETIRED, EditState.SUPERSEDED, EditState.EXPIRED])
-def test_an_edit_no_longer_in_force_is_not_imported_again(state):
+def test_an_edit_no_longer_in_force_is_not_imported_again(state: EditState) -> None:
     record = {"subject": "a", "prompt": "a", "target": "b", "state": state.value}
     with pytest.raises(InvalidInput, match="only edits in force"):
         json_to_draft(json.dumps(record))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,9 @@ GOOD = json.dumps({"subject": "Ångström", "prompt": "Ångström lived in", "ta
         (b'{"subject": "a", "prompt": "a", "target": "b", "state": "retired"}', '"retired"'),
     ],
 )
-def test_a_bad_line_is_refused_with_its_reason_and_the_rest_is_read(tmp_path, line, reason):
+def test_a_bad_line_is_refused_with_its_reason_and_the_rest_is_read(
+    tmp_path: Path, line: bytes, reason: str
+) -> None:
     path = tmp_path / "edits.jsonl"
     path.write_bytes(GOOD.encode() + b"\n\n" + line + b"\n" + GOOD.encode())
     before, bad, after = read_edits(path, "jsonl")
@@ -47,7 +50,7 @@ def test_a_bad_line_is_refused_with_its_reason_and_the_rest_is_read(tmp_path, li
     assert after.draft.subject == "Ångström"
 
 
-def test_a_line_beyond_the_limit_is_refused_without_being_kept(tmp_path):
+def test_a_line_beyond_the_limit_is_refused_without_being_kept(tmp_path: Path) -> None:
     path = tmp_path / "edits.jsonl"
     path.write_bytes(b"x" * (2 * LINE_BYTES_MAX + 5) + b"\n" + GOOD.encode() + b"\n")
     huge, good = read_edits(path, "jsonl")
@@ -57,14 +60,16 @@ def test_a_line_beyond_the_limit_is_refused_without_being_kept(tmp_path):
     assert good.line == 2
 
 
-def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path):
+def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "edits.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b"\r\n" + GOOD.encode() + b"\r\n")
     assert [type(row) for row in read_edits(path)] == [ReadEdit, ReadEdit]
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8))
-def test_no_bytes_make_the_reader_raise(tmp_path_factory, lines):
+def test_no_bytes_make_the_reader_raise(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
+) -> None:
     path = tmp_path_factory.mktemp("any") / "edits.jsonl"
     path.write_bytes(b"{}\n" + b"\n".join(lines))
     for row in read_edits(path, "jsonl"):

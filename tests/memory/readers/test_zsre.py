@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from memory.readers.read import read_edits
 from memory.readers.row import ReadEdit, RefusedRow
@@ -17,7 +18,7 @@ RECORD = {
 }
 
 
-def test_a_record_becomes_a_question_edit(tmp_path):
+def test_a_record_becomes_a_question_edit(tmp_path: Path) -> None:
     path = tmp_path / "zsre.json"
     path.write_text(json.dumps([RECORD]), encoding="utf-8")
     (row,) = read_edits(path)
@@ -27,7 +28,7 @@ def test_a_record_becomes_a_question_edit(tmp_path):
     assert row.draft.former == "Illinois Institute of Technology"
 
 
-def test_a_record_without_the_new_answer_is_refused(tmp_path):
+def test_a_record_without_the_new_answer_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "zsre.json"
     path.write_text(json.dumps([RECORD, RECORD | {"alt": None}]), encoding="utf-8")
     good, bad = read_edits(path)
