@@ -355,7 +355,9 @@ class Keeper:
 
     def _close_failed(self, error: Exception) -> None:
         """Goes read-only. The connection is given up: a failed sync must never be retried on it."""
-        logger.error("the log cannot be used, writes are refused: %s", error)
+        # As text: a record that kept the error would keep its frames, their cursors, and so the
+        # connection with its lock.
+        logger.error("the log cannot be used, writes are refused: %s", str(error))
         if self._log is not None:
             self._log.close()
             self._log = None
