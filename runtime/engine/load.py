@@ -42,6 +42,8 @@ def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") 
     batch, and bf16 products only pay from about a hundred million parameters on. On an accelerator
     it is the file's own. Raises ModelLoadError, within seconds also without a network.
     """
+    if Path(name_or_path).expanduser().is_dir():
+        name_or_path = str(Path(name_or_path).expanduser())
     place = choose_device(device)
     if dtype != "auto" and dtype not in DTYPES:
         raise ModelLoadError(f"dtype is {dtype!r}; expected auto, {', '.join(DTYPES)}")
@@ -111,17 +113,15 @@ def _choose_dtype(dtype: str, device: str) -> torch.dtype | str:
 def _find(name_or_path: str) -> bool:
     """Returns whether only local files may be used. Raises ModelLoadError when there are none."""
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    if name_or_path and path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelLoadError(
                 f"the folder {name_or_path!r} has no config.json; expected a model saved by"
                 " transformers' save_pretrained"
             )
         return True
-    looks_like_path = (
-        path.exists() or name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") != 1
-    )
-    if looks_like_path and (name_or_path.count("/") != 0 or path.exists() or not name_or_path):
+    hub_name = name_or_path and not name_or_path.startswith((".", "/", "~"))
+    if not hub_name or name_or_path.count("/") > 1 or path.exists():
         raise ModelLoadError(
             f"there is no model folder {name_or_path!r}; give the folder of a model (with its"
             " config.json) or a hub name such as Qwen/Qwen2.5-1.5B-Instruct"
