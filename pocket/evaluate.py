@@ -16,11 +16,22 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFas
 
 from pocket.corpus import Corpus, load_corpus
 from pocket.data import (
-    HELD_OUT_SHARE, TEXT_TRAIN, default_data_folder, dev_subjects, normalise, read_text,
+    HELD_OUT_SHARE,
+    TEXT_TRAIN,
+    default_data_folder,
+    dev_subjects,
+    normalise,
+    read_text,
 )
 from pocket.network import Network, Shape
 from pocket.probes import (
-    Probe, counterfact_probes, fact_probes, following_probes, score, text_loss, zsre_probes,
+    Probe,
+    counterfact_probes,
+    fact_probes,
+    following_probes,
+    score,
+    text_loss,
+    zsre_probes,
 )
 
 TEXT_CHARACTERS = 1_300_000

@@ -41,6 +41,8 @@ def export(network: Network, tokenizer: PreTrainedTokenizerFast, folder: Path) -
     model.generation_config.do_sample = False
     model.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
+    for path in fresh.iterdir():
+        path.chmod(0o644)
     if folder.exists():
         folder.rename(stale)
     fresh.rename(folder)

@@ -16,7 +16,13 @@ from typing import Any
 from pocket.data import read_json
 from pocket.pool import Pool
 from pocket.templates import (
-    Relation, chat, fill, formatted, is_question, split_phrasings, styled,
+    Relation,
+    chat,
+    fill,
+    formatted,
+    is_question,
+    split_phrasings,
+    styled,
 )
 
 Piece = tuple[str, float]  # text, and the weight of its tokens in the loss

@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from pocket.data import HERE, default_data_folder, dev_subjects, normalise, read_json, triples
 from pocket.standing import STANDING
@@ -81,7 +82,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default_data_folder())
     parser.add_argument("--out", type=Path, default=HERE / "facts.jsonl")
     arguments = parser.parse_args()
-    facts = [{"subject": s, "relation": r, "object": o, "standing": True} for s, r, o in STANDING]
+    facts: list[dict[str, Any]] = [{"subject": s, "relation": r, "object": o, "standing": True}
+                                   for s, r, o in STANDING]
     facts += choose(candidates(arguments.data), FACTS_PER_RELATION)
     held = dev_subjects(arguments.data)
     for fact in facts:

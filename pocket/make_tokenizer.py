@@ -64,7 +64,7 @@ def build(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerFast:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, bos_token=BEGIN, eos_token=END, pad_token=PAD,
         additional_special_tokens=[SYSTEM, USER, ASSISTANT], model_max_length=1024,
-        clean_up_tokenization_spaces=False,
+        clean_up_tokenization_spaces=False, model_input_names=["input_ids", "attention_mask"],
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer

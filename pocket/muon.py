@@ -22,7 +22,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 def orthogonalise(stack: Tensor) -> Tensor:
     """Returns the semi-orthogonal parts of `stack (n, rows, columns)`, approximately, in bf16."""
     a, b, c = COEFFICIENTS
-    x = stack.bfloat16()
+    x: Tensor = stack.bfloat16()
     flat = x.shape[1] > x.shape[2]
     if flat:
         x = x.mT

@@ -1,4 +1,4 @@
-"""The Llama network as the pocket models train it: fused matrices, hidden states gathered before the head.
+"""The Llama network as the pocket models train it: fused matrices, and a head for few positions.
 
 It computes exactly what `transformers.LlamaForCausalLM` computes (a test holds the two together)
 and exports its weights under that class's names; it exists because gathering the supervised
@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.nn import functional
 
 LLAMA_LAYER = (
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
@@ -104,7 +104,8 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalises `(..., d)`."""
         scale = torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-5)
-        return self.weight * (x.float() * scale).to(x.dtype)
+        normal: Tensor = self.weight * (x.float() * scale).to(x.dtype)
+        return normal
 
 
 class Block(nn.Module):
@@ -131,7 +132,8 @@ class Block(nn.Module):
         )
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, width))
         gate, up = self.gate_up(self.norm_mlp(x)).chunk(2, dim=-1)
-        return x + self.down(functional.silu(gate) * up)
+        change: Tensor = self.down(functional.silu(gate) * up)
+        return x + change
 
 
 class Network(nn.Module):
@@ -141,9 +143,11 @@ class Network(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.blocks: Any = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = Norm(shape.width)
         cos, sin = rope_tables(shape.width // shape.heads, shape.context, shape.rope_theta)
+        self.cos: Tensor
+        self.sin: Tensor
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self._initialise(torch.Generator().manual_seed(seed))
@@ -160,13 +164,14 @@ class Network(nn.Module):
     def hidden(self, tokens: Tensor) -> Tensor:
         """Returns the last hidden states `(B, T, d)` of `tokens (B, T)` int64."""
         length = tokens.shape[1]
-        x = self.embedding(tokens)
+        x: Tensor = self.embedding(tokens)
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         cos, sin = self.cos[:length].to(x.dtype), self.sin[:length].to(x.dtype)
         for block in self.blocks:
             x = block(x, cos, sin)
-        return self.norm(x)
+        states: Tensor = self.norm(x)
+        return states
 
     def compile_hidden(self) -> None:
         """Compiles the forward pass for any shape; some tens of seconds once, a tenth faster."""
@@ -179,7 +184,7 @@ class Network(nn.Module):
         targets (never a row's first position); `weights (s,)` their weights.
         """
         states = self.hidden(tokens).flatten(0, 1)[where - 1]
-        loss: tuple[Tensor, Tensor] = HeadLoss.apply(
+        loss: tuple[Tensor, Tensor] = HeadLoss.apply(  # type: ignore[no-untyped-call]
             states, self.embedding.weight, tokens.flatten()[where], weights
         )
         return loss

@@ -15,8 +15,10 @@ from random import Random
 
 from pocket.data import dev_subjects, normalise, read_json, read_text, triples
 
-MONTHS = ("January February March April May June July August September October November "
-          "December").split()
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)
 NOUN_FRAMES = (
     ("The {n} of {{}} is", "{{}}'s {n} is", "The {n} for {{}} is", "What is the {n} of {{}}?",
      "What is {{}}'s {n}?", "Which {n} does {{}} have?", "{{}} has as its {n}",
@@ -27,10 +29,13 @@ NOUN_FRAMES = (
     ("{{}} was made {n} of", "{{}} is the {n} of", "{{}}, the {n} of", "{{}} serves as {n} of",
      "What is {{}} the {n} of?", "Of what is {{}} the {n}?", "{{}} became the {n} of"),
 )
-VERBS = ("admires avoids builds buys carries collects designs directs discovered drives edits "
-         "favours followed hired hosts hunts imports invented joined leads likes manages married "
-         "met mentors opened owns paints prefers produced published reads recorded reviews sells "
-         "sponsors studies supports teaches trains trusts visited wears wrote").split()
+VERBS = (
+    "admires", "avoids", "builds", "buys", "carries", "collects", "designs", "directs",
+    "discovered", "drives", "edits", "favours", "followed", "hired", "hosts", "hunts", "imports",
+    "invented", "joined", "leads", "likes", "manages", "married", "met", "mentors", "opened",
+    "owns", "paints", "prefers", "produced", "published", "reads", "recorded", "reviews", "sells",
+    "sponsors", "studies", "supports", "teaches", "trains", "trusts", "visited", "wears", "wrote",
+)
 VERB_FRAMES = ("{{}} {v}", "{{}}, who {v}", "What {{}} {v} is", "The one that {{}} {v} is",
                "What is it that {{}} {v}?", "Who or what is it that {{}} {v}?",
                "{{}} is someone or something that {v}")
@@ -64,8 +69,8 @@ class Pool:
             return " ".join(random.choice(self.names) for _ in range(random.choice((1, 2, 2, 3))))
         if kind < 0.85:
             return " ".join(_invented(random, self.names) for _ in range(random.choice((1, 2))))
-        return f"{random.choice(('The ', '', ''))}{random.choice(self.words).title()} " \
-               f"{random.choice(self.names + self.names[:50])}"
+        article, word = random.choice(("The ", "", "")), random.choice(self.words).title()
+        return f"{article}{word} {random.choice(self.names)}"
 
     def answer(self, random: Random) -> str:
         """Returns an answer: a label, a name, a word, a phrase, a number, a date."""
@@ -128,5 +133,5 @@ def load_pool(data: Path) -> Pool:
     heads = (line.split(" (")[0] for line in read_text(data / "text/wordset.txt").splitlines()
              if " (noun)" in line[:60])
     words = {head for head in heads if re.fullmatch(r"[a-z]{3,14}( [a-z]{3,12})?", head)}
-    return Pool(*(tuple(sorted(labels)) for labels in (subjects, objects, names, words)),
-                forbidden=frozenset(forbidden))
+    return Pool(tuple(sorted(subjects)), tuple(sorted(objects)), tuple(sorted(names)),
+                tuple(sorted(words)), frozenset(forbidden))

@@ -40,8 +40,8 @@ def fact_probes(corpus: Corpus, facts_count: int, seed: int = 1, per_fact: int =
         phrasings = corpus.maker.relations[fact["relation"]].phrasings
         split = split_phrasings(fact["subject"], phrasings)
         for kind, options in zip(("fact_trained", "fact_untrained"), split, strict=True):
-            for phrasing in random.sample(options, min(per_fact, len(options))):
-                probes.append(Probe(kind, fill(phrasing, fact["subject"]), fact["object"]))
+            asked = random.sample(options, min(per_fact, len(options)))
+            probes += [Probe(kind, fill(p, fact["subject"]), fact["object"]) for p in asked]
     return probes
 
 
@@ -69,7 +69,7 @@ def following_probes(corpus: Corpus, subjects: list[str], count: int, seed: int 
         used, other = random.sample(edited, 2)
         line = f"New Fact: {fill(used, known['subject'])} {answer}"
         probes.append(Probe("override", f"{line}\nPrompt: {fill(other, known['subject'])}", answer))
-        sides = [f for f in maker.by_subject[known["subject"]] if f["relation"] != known["relation"]]
+        sides = [f for f in maker.by_subject[known["subject"]] if f is not known]
         if sides:
             prompt, truth = maker.known(random.choice(sides), random)
             probes.append(Probe("retain_same_subject", f"{line}\nPrompt: {prompt}", truth))
@@ -92,9 +92,9 @@ def zsre_probes(data: Path) -> list[Probe]:
     """Reads zsRE's dev records: the edit as a new fact, then its rephrased question."""
     probes = []
     for record in read_json(data / "zsre/dev.json"):
-        line = f"New Fact: {record['src']} {record['alt']}"
-        probes.append(Probe("zsre_copy", f"{line}\nPrompt: {record['src']}", record["alt"]))
-        probes.append(Probe("zsre_rephrase", f"{line}\nPrompt: {record['rephrase']}", record["alt"]))
+        answer, line = record["alt"], f"New Fact: {record['src']} {record['alt']}"
+        probes.append(Probe("zsre_copy", f"{line}\nPrompt: {record['src']}", answer))
+        probes.append(Probe("zsre_rephrase", f"{line}\nPrompt: {record['rephrase']}", answer))
     return probes
 
 
@@ -127,7 +127,9 @@ def score(network: Network, corpus: Corpus, probes: list[Probe]) -> dict[str, fl
 
 
 @torch.inference_mode()
-def text_loss(network: Network, tokens: list[int], begin: int, chunk: int = 256) -> tuple[float, int]:
+def text_loss(
+    network: Network, tokens: list[int], begin: int, chunk: int = 256
+) -> tuple[float, int]:
     """Returns the summed loss in nats of running text in chunks, and the tokens counted."""
     total, count = 0.0, 0
     device = network.embedding.weight.device

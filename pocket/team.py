@@ -1,4 +1,4 @@
-"""Several processes training one model: `python -m torch.distributed.run --nproc-per-node N -m ...`.
+"""Several processes that train one model, started by `torch.distributed.run --nproc-per-node N`.
 
 On a CPU one single-threaded process a core beats one process with as many threads: the many small
 operations of a small model lose more at their barriers than one gradient exchange a step costs.
@@ -70,7 +70,8 @@ def add_gradients(network: nn.Module) -> None:
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 
 

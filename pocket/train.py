@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pocket import team
 from pocket.corpus import Corpus, Mixture, load_corpus, load_text
-from pocket.data import dev_subjects, default_data_folder, normalise
+from pocket.data import default_data_folder, dev_subjects, normalise
 from pocket.export import export
 from pocket.make_tokenizer import VOCABULARY, build, training_texts
 from pocket.muon import Muon, adamw
@@ -79,7 +79,8 @@ class Run:
         path = self.arguments.out / "mixture.json"
         mixture = Mixture(**json.loads(path.read_text())) if path.exists() else Mixture()
         decay_now = (self.arguments.out / "decay_now").exists()
-        mixture, decay_now = team.agree((mixture, decay_now))
+        agreed: tuple[Mixture, bool] = team.agree((mixture, decay_now))
+        mixture, decay_now = agreed
         if decay_now and self.step < self.decay_from:
             self.decay_from = self.step
         early = self.step < INDUCTION_STEPS
@@ -96,7 +97,7 @@ class Run:
         for ids, where, weights in team.portion(batches, lambda batch: batch[0].numel()):
             with torch.autocast(self.device.type, torch.bfloat16):
                 loss, _ = self.network.loss(*(x.to(self.device) for x in (ids, where, weights)))
-            (loss / weight).backward()
+            torch.autograd.backward(loss / weight)
             total += loss.item()
         team.add_gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -115,7 +116,7 @@ class Run:
 class Evaluation:
     """The small regular evaluation of a run; `evaluate.py` has the full one."""
 
-    def __init__(self, corpus: Corpus, data: Path, size: str) -> None:
+    def __init__(self, corpus: Corpus, data: Path) -> None:
         known = {normalise(fact["subject"]) for fact in corpus.maker.facts}
         unseen = sorted(dev_subjects(data) - known)
         titled = [subject.title() for subject in unseen if len(subject) < 40]
@@ -209,7 +210,7 @@ def main() -> None:
     print(f"{parameters / 1e6:.1f}M parameters on {run.device}, from step {run.step}", flush=True)
     if arguments.compile:
         run.network.compile_hidden()
-    loop(run, Evaluation(corpus, arguments.data, arguments.size))
+    loop(run, Evaluation(corpus, arguments.data))
     team.leave()
 
 
