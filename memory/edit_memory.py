@@ -14,12 +14,13 @@ from types import TracebackType
 from typing import Self
 
 from memory.contracts import Encoder, VectorIndex
+from memory.database import Connect, connect
 from memory.directory import DataDirectory
-from memory.errors import InvalidInput, StorageReadOnly, Unavailable
+from memory.errors import InvalidInput
+from memory.following import Follower
 from memory.keeper import Keeper, Parts
 from memory.limits import MemoryLimits
-from memory.log import Connect, connect
-from memory.paging import EditFilter, Matcher, Page, PageToken, check_page_size
+from memory.paging import EditFilter, Page, check_page_size, list_page
 from memory.parts import faiss_maker, index_bytes, index_kind, make_subject_matcher
 from memory.plans import missing_edit
 from memory.record import (
@@ -41,9 +42,6 @@ from memory.validate import check_text
 from memory.writer import GroupWriter, Job
 from memory.writes import UNSET, EditChanges, LogEntry, Unset, WriteResult
 
-ENTRIES_AT_ONCE = 1000  # That a follower copies from the log before it yields them.
-STOP_POLL_S = 0.25  # How often a follower with nothing to do looks at its stop event.
-
 
 class EditMemory:
     """Made by `open`; a context manager that closes itself."""
@@ -56,6 +54,7 @@ class EditMemory:
         self._limits = limits
         self._encoder = encoder
         self._closed = threading.Event()
+        self._follower = Follower(keeper, limits, self._closed)
         self._writer = GroupWriter(commit=keeper.commit, idle=keeper.idle, limits=limits)
         self._writer.start()
 
@@ -101,8 +100,10 @@ class EditMemory:
         on_conflict: ConflictPolicy = ConflictPolicy.FAIL,
         validate_only: bool = False,
     ) -> WriteResult:
-        """Creates one edit. Raises InvalidInput, EditConflict, AlreadyExists, RequestIdReused,
-        Overloaded, Unavailable, StorageReadOnly (as every write may raise the last five).
+        """Creates one edit.
+
+        Raises InvalidInput, EditConflict, AlreadyExists; and, as every write may, RequestIdReused,
+        Overloaded, Unavailable, StorageReadOnly.
         """
         return self._write(
             self._requests.create(
@@ -124,9 +125,10 @@ class EditMemory:
         on_conflict: ConflictPolicy = ConflictPolicy.FAIL,
         validate_only: bool = False,
     ) -> WriteResult:
-        """Creates all of the edits or none, visible at once. Raises as `create`; errors name the
-        place ("edits[3].target"). Later drafts of a batch meet the earlier ones as if they were
-        written before.
+        """Creates all of the edits or none, visible at once.
+
+        Raises as `create`; errors name the place ("edits[3].target"). Later drafts of a batch meet
+        the earlier ones as if they had been written before.
         """
         return self._write(
             self._requests.create(
@@ -149,8 +151,9 @@ class EditMemory:
         request_id: str = "",
         validate_only: bool = False,
     ) -> WriteResult:
-        """Makes a new revision of an edit in force. Raises InvalidInput, NotFound, WrongState,
-        EtagMismatch, EditConflict.
+        """Makes a new revision of an edit in force.
+
+        Raises InvalidInput, NotFound, WrongState, EtagMismatch, EditConflict.
         """
         return self._write(
             self._requests.update(
@@ -173,8 +176,9 @@ class EditMemory:
         request_id: str = "",
         validate_only: bool = False,
     ) -> WriteResult:
-        """Takes an edit out of service; its history stays. Raises NotFound, WrongState,
-        EtagMismatch.
+        """Takes an edit out of service; its history stays.
+
+        Raises InvalidInput, NotFound, WrongState, EtagMismatch.
         """
         return self._write(
             self._requests.retire(
@@ -198,10 +202,10 @@ class EditMemory:
         validate_only: bool = False,
         expires_at_s: float | Unset | None = UNSET,
     ) -> WriteResult:
-        """Brings a retired, expired or superseded edit back. Raises NotFound, WrongState,
-        EtagMismatch, EditConflict when another edit says the same fact.
+        """Brings a retired, expired or superseded edit back.
 
-        An expiry that has passed is lifted unless a new one is given.
+        An expiry that has passed is lifted unless a new one is given. Raises InvalidInput,
+        NotFound, WrongState, EtagMismatch; EditConflict when another edit says the same fact.
         """
         return self._write(
             self._requests.restore(
@@ -222,8 +226,9 @@ class EditMemory:
         edition: int | None,
         namespace: Namespace = DEFAULT_NAMESPACE,
     ) -> WriteResult:
-        """Notes that an edition's weights hold these edits (None: that they are served from here
-        again), all or none. Raises NotFound, WrongState.
+        """Notes that an edition's weights hold these edits, all or none.
+
+        None for the edition: they are served from here again. Raises NotFound, WrongState.
         """
         return self._write(self._requests.consolidate(edit_ids, namespace, edition))
 
@@ -255,36 +260,12 @@ class EditMemory:
 
         Raises NotFound, InvalidInput for a page size below 1 or a token of another listing.
         """
-        size = check_page_size(page_size, self._limits.page_size_max)
-        snapshot = self.snapshot()
-        digest = filter.digest(namespace)
-        place, sequence = 0, snapshot.sequence
-        if page_token:
-            token = PageToken.decode(page_token, digest=digest)
-            if token.sequence > sequence:
-                raise InvalidInput(
-                    f"page_token is of sequence {token.sequence}; this memory is at {sequence}. "
-                    "Leave it out to start over",
-                    field="page_token",
-                )
-            place, sequence = token.place, token.sequence
-            snapshot = snapshot.back_to(sequence)
-        matcher = Matcher(filter)
-        found: list[tuple[int, Edit]] = []
-        for position, edit in snapshot.edits_from(namespace, place):
-            if matcher.matches(edit):
-                found.append((position, edit))
-                if len(found) > size:
-                    break
-        following = ""
-        if len(found) > size:
-            following = PageToken(digest=digest, sequence=sequence, place=found[size][0]).encode()
-        whole = not page_token and not following
-        return Page(
-            edits=tuple(edit for _, edit in found[:size]),
-            next_page_token=following,
-            total=len(found) if whole else None,
-            sequence=sequence,
+        return list_page(
+            self.snapshot(),
+            namespace,
+            filter,
+            page_size=check_page_size(page_size, self._limits.page_size_max),
+            page_token=page_token,
         )
 
     def search(self, namespace: Namespace, text: str, *, k: int = 10) -> list[Candidate]:
@@ -312,50 +293,17 @@ class EditMemory:
         Raises Unavailable (REPLICA_BEHIND) when they do not in time; InvalidInput at once for a
         sequence that cannot be meant.
         """
-        seen = self._keeper.snapshot.sequence
-        if sequence <= seen:
-            return
-        if sequence - seen > self._limits.sequences_ahead_max:
-            raise InvalidInput(
-                f"sequence {sequence} is far beyond this memory's ({seen}); give one that a write "
-                "to it has answered",
-                field="min_sequence",
-            )
-        with self._keeper.changed:
-            reached = self._keeper.changed.wait_for(
-                lambda: self._keeper.snapshot.sequence >= sequence or self._closed.is_set(),
-                timeout=max(0.0, timeout_s),
-            )
-        if not reached or self._closed.is_set():
-            raise Unavailable(
-                f"this memory is at sequence {self._keeper.snapshot.sequence}, not yet at "
-                f"{sequence}; retry, or ask the server that answered the write",
-                reason="REPLICA_BEHIND",
-            )
+        self._follower.wait_for(sequence, timeout_s)
 
     def wait_writable(self, timeout_s: float) -> None:
         """Waits until writes are taken (again). Raises StorageReadOnly when they are not."""
-        with self._keeper.changed:
-            if not self._keeper.changed.wait_for(
-                lambda: not self._keeper.read_only, timeout=timeout_s
-            ):
-                raise StorageReadOnly(f"writes are still refused: {self._keeper.read_only}")
+        self._follower.wait_writable(timeout_s)
 
     def entries(
         self, from_sequence: int, limit: int, namespace: Namespace | None = None
     ) -> list[LogEntry]:
         """Returns up to `limit` log entries from `from_sequence` on, of one namespace or all."""
-        if limit < 1:
-            raise InvalidInput(f"limit is {limit}; give 1 or more", field="limit")
-        state = self._keeper.state
-        found: list[LogEntry] = []
-        for sequence in range(max(1, from_sequence), self.snapshot().sequence + 1):
-            entry = state.entry(sequence)
-            if namespace is None or entry.edit.namespace == namespace:
-                found.append(entry)
-                if len(found) == limit:
-                    break
-        return found
+        return self._follower.entries(from_sequence, limit, namespace)
 
     def watch(
         self,
@@ -365,26 +313,7 @@ class EditMemory:
         stop: threading.Event,
     ) -> Iterator[LogEntry]:
         """Yields the log entries from `from_sequence` on and follows until `stop` or close."""
-        position = max(1, from_sequence)
-        while not stop.is_set() and not self._closed.is_set():
-            state = self._keeper.state
-            newest = self._keeper.snapshot.sequence
-            for sequence in range(position, min(newest, position + ENTRIES_AT_ONCE - 1) + 1):
-                if stop.is_set():
-                    return
-                entry = state.entry(sequence)
-                if namespace is None or entry.edit.namespace == namespace:
-                    yield entry
-                position = sequence + 1
-            if position > newest:
-                with self._keeper.changed:
-                    self._keeper.changed.wait_for(
-                        self._news_after(position - 1), timeout=STOP_POLL_S
-                    )
-
-    def _news_after(self, sequence: int) -> Callable[[], bool]:
-        """Returns the question whether a follower at `sequence` has something to do."""
-        return lambda: self._keeper.snapshot.sequence > sequence or self._closed.is_set()
+        return self._follower.watch(from_sequence, namespace, stop=stop)
 
     def status(self) -> MemoryStatus:
         """Tells size and health."""
@@ -399,7 +328,7 @@ class EditMemory:
                     index_vectors=len(space.index.view()),
                     index_bytes=index_bytes(space.index, self._encoder.dimension),
                 )
-                for name, space in sorted(list(state.spaces.items()))
+                for name, space in sorted(state.spaces.copy().items())
             ),
             encoder=self._encoder.name,
             log_bytes=self._keeper.log_bytes,

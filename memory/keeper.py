@@ -16,16 +16,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from memory.contracts import Encoder
-from memory.directory import DataDirectory, Head
+from memory.database import Connect, is_storage_failure
+from memory.directory import DataDirectory
 from memory.errors import DataDirectoryError, ErrataError, RequestIdReused, StorageReadOnly
 from memory.limits import MemoryLimits
-from memory.log import Connect, EditLog, RequestRow, is_storage_failure
-from memory.plans import Expire, Overlay
+from memory.log import EditLog, RequestRow
+from memory.overlay import Overlay
+from memory.plans import Expire
 from memory.record import Namespace, Vector
 from memory.recovery import SpaceMaker, compare, load, space_of
 from memory.snapshot import MemorySnapshot
 from memory.state import KeyChanges, update_parts, view_of
 from memory.status import IntegrityReport
+from memory.storage import Storage
 from memory.work import Work, decode_answer, encode_answer
 from memory.writer import Job, RequestKey
 from memory.writes import LogEntry, WriteResult
@@ -53,25 +56,25 @@ class Keeper:
     def __init__(self, directory: DataDirectory, parts: Parts) -> None:
         self.last_check: IntegrityReport | None = None
         self.changed = threading.Condition()  # Notified when snapshot or read-only reason change.
-        self._directory = directory
+        self._storage = Storage(directory, parts.connect)
         self._parts = parts
         self._limits = parts.limits
         self._clock = parts.clock
         self._read_only = ""
         self._retry_at_s = 0.0  # Of the monotonic clock.
         self._forget_at_s = 0.0  # Of the monotonic clock.
-        log = self._open_log(create=not directory.manifest.ready)
+        log = self._storage.open(create=self._storage.is_new)
         try:
             self.state = load(log, parts.encoder, parts.maker)
-            self._check_witness(log)
-            if not directory.manifest.ready:
-                directory.mark_ready()
+            self._storage.check_witness(log)
+            if self._storage.is_new:
+                self._storage.mark_ready()
         except BaseException:
             log.close()
             raise
         self._log: EditLog | None = log
         self._chain = log.chain  # Of the last entry that the memory has taken in.
-        self._write_witness(log)
+        self._storage.write_witness(log)
         self._snapshot = self._whole_snapshot()
 
     @property
@@ -87,9 +90,7 @@ class Keeper:
     @property
     def log_bytes(self) -> int:
         """Size of the database and its write-ahead file."""
-        path = self._directory.database
-        files = (path, path.with_name(f"{path.name}-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        return self._storage.bytes
 
     def refuse_when_read_only(self) -> None:
         """Raises StorageReadOnly while writes are refused."""
@@ -181,7 +182,7 @@ class Keeper:
         if self._log is not None:
             self._log.close()
             self._log = None
-        self._directory.close()
+        self._storage.close()
 
     def _append_all(self, log: EditLog, jobs: list[Job], work: Work) -> None:
         """Plans the jobs one after the other and adds their rows to one transaction."""
@@ -252,7 +253,7 @@ class Keeper:
         if not work.overlay.entries:
             return
         self._chain = log.chain
-        self._write_witness(log)
+        self._storage.write_witness(log)
         try:
             self._apply(work.overlay.entries, work.vectors)
         except Exception:
@@ -292,55 +293,6 @@ class Keeper:
             self._snapshot = snapshot
             self.changed.notify_all()
 
-    def _open_log(self, *, create: bool) -> EditLog:
-        """Opens the log. Raises DataDirectoryError, also for what the storage refuses."""
-        path = self._directory.database
-        try:
-            log = EditLog.open(
-                path,
-                log_id=self._directory.manifest.log_id,
-                create=create,
-                connect=self._parts.connect,
-            )
-            try:
-                log.check_structure()
-                log.check_requests()
-            except BaseException:
-                log.close()
-                raise
-        except (sqlite3.Error, OSError) as error:
-            raise DataDirectoryError(
-                f"{path} cannot be opened: {error}; check free space, permissions, and that no "
-                "other program has it open"
-            ) from error
-        return log
-
-    def _check_witness(self, log: EditLog) -> None:
-        """Raises DataDirectoryError when the log knows less than was acknowledged."""
-        head = self._directory.read_head()
-        if head is None:
-            return
-        if head.sequence > log.sequence:
-            raise DataDirectoryError(
-                f"{self._directory.database} ends at entry {log.sequence}, but entries up to "
-                f"{head.sequence} were acknowledged: its end is missing (a lost or damaged "
-                "-wal file, or an older copy). Put the missing files back; or, to accept the "
-                f"loss, delete {self._directory.head}"
-            )
-        if head.sequence and log.chain_at(head.sequence) != head.chain:
-            raise DataDirectoryError(
-                f"{self._directory.database} is not the log that {self._directory.head} knows: "
-                f"entry {head.sequence} differs. Put both back from the same backup; or, to "
-                f"accept the log as it is, delete {self._directory.head}"
-            )
-
-    def _write_witness(self, log: EditLog) -> None:
-        try:
-            self._directory.write_head(Head(sequence=log.sequence, chain=log.chain))
-        except OSError as error:
-            # The log is durable without it; only a loss from outside would go unnoticed.
-            logger.warning("%s cannot be written: %s", self._directory.head, error)
-
     def _usable_log(self) -> EditLog:
         if self._log is None:
             raise self._refusal()
@@ -361,7 +313,7 @@ class Keeper:
         if self._log is not None:
             self._log.close()
             self._log = None
-        self._note_read_only(f"the log {self._directory.database} failed ({error})")
+        self._note_read_only(f"the log {self._storage.name} failed ({error})")
 
     def _note_read_only(self, reason: str) -> None:
         self._retry_at_s = time.monotonic() + self._limits.storage_retry_s
@@ -373,18 +325,12 @@ class Keeper:
         """Tries to take the log into use again; whether it could."""
         log: EditLog | None = None
         try:
-            log = EditLog.open(
-                self._directory.database,
-                log_id=self._directory.manifest.log_id,
-                create=False,
-                connect=self._parts.connect,
-            )
-            log.probe(self._clock())
+            log = self._storage.reopen(self._clock())
             self._follow(log)
         except (DataDirectoryError, sqlite3.Error, OSError) as error:
             if log is not None:
                 log.close()
-            self._note_read_only(f"the log {self._directory.database} failed ({error})")
+            self._note_read_only(f"the log {self._storage.name} failed ({error})")
             return False
         self._log = log
         logger.warning("the log is in use again at sequence %d", self.state.sequence)
@@ -404,7 +350,7 @@ class Keeper:
         else:
             log.resume(known, self._chain)
         self._chain = log.chain
-        self._write_witness(log)
+        self._storage.write_witness(log)
 
     def _forget_requests(self, log: EditLog) -> None:
         self._forget_at_s = time.monotonic() + FORGET_EVERY_S

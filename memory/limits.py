@@ -1,4 +1,4 @@
-"""Every limit of the memory, with its name, unit and default. Knows nothing of how they are kept."""
+"""Every limit of the memory, with its name, unit and default."""
 
 from __future__ import annotations
 

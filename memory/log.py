@@ -16,49 +16,15 @@ import contextlib
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from memory.database import Connect, connect, damage_named, damaged, open_database
 from memory.errors import DataDirectoryError
 from memory.record import Vector
-
-Connect = Callable[[Path], sqlite3.Connection]
-
-APPLICATION_ID = 0x45525441  # "ERTA": tells our files from other SQLite files.
-FORMAT_VERSION = 1
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE log (sequence INTEGER PRIMARY KEY, payload BLOB NOT NULL, chain BLOB NOT NULL);
-CREATE TABLE vectors (
-    sequence INTEGER PRIMARY KEY, encoder TEXT NOT NULL, crc INTEGER NOT NULL, vector BLOB NOT NULL
-);
-CREATE TABLE requests (
-    namespace TEXT NOT NULL, request_id TEXT NOT NULL, digest BLOB NOT NULL, answer TEXT NOT NULL,
-    at_s REAL NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (namespace, request_id)
-) WITHOUT ROWID;
-CREATE INDEX requests_by_age ON requests (at_s);
-"""
-PRAGMAS = (
-    # One process owns the log (the directory's lock says so). EXCLUSIVE keeps SQLite's shared
-    # memory out of the directory and outsiders out of the file. It must come before WAL.
-    "PRAGMA locking_mode=EXCLUSIVE",
-    # A commit is one append to the write-ahead file and one fsync.
-    "PRAGMA journal_mode=WAL",
-    # FULL syncs the write-ahead file at every commit. NORMAL would not, and could lose what was
-    # acknowledged when the power fails.
-    "PRAGMA synchronous=FULL",
-    # Errors of a mapped file arrive as signals, those of read() as exceptions we can handle.
-    "PRAGMA mmap_size=0",
-    # Looks at the cells of a page when it is read, so that damage is found early.
-    "PRAGMA cell_size_check=ON",
-    # Schemas in a damaged or planted file can run no functions.
-    "PRAGMA trusted_schema=OFF",
-    # The write-ahead file shrinks to this after a checkpoint that followed a large batch.
-    "PRAGMA journal_size_limit=67108864",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +54,6 @@ class RequestRow:
         return zlib.crc32("\0".join(parts).encode())
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Opens the database in autocommit: transactions are begun and ended by name here."""
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.0)
-
-
 def chain_hash(previous: bytes, payload: bytes) -> bytes:
     """Returns the chain hash of a row, 32 bytes."""
     return hashlib.sha256(previous + payload).digest()
@@ -115,33 +76,15 @@ class EditLog:
         Raises DataDirectoryError for a missing, foreign or damaged file; sqlite3.Error when the
         storage fails.
         """
-        if not create and not path.exists():
-            raise DataDirectoryError(
-                f"{path} is missing though the manifest knows it; put it back from a backup, or "
-                "give a new data directory and import an export"
-            )
-        connection = connect(path)
-        try:
-            with _damage_named(path):
-                if create:
-                    # 8 kB pages hold five vectors of 384 numbers; 4 kB pages would waste a quarter.
-                    connection.execute("PRAGMA page_size=8192")
-                for pragma in PRAGMAS:
-                    connection.execute(pragma).fetchall()
-                if create:
-                    _create(connection, log_id)
-                _check_identity(connection, path, log_id)
-        except BaseException:
-            connection.close()
-            raise
+        connection = open_database(path, log_id=log_id, create=create, connect=connect)
         return cls(path, connection, log_id=log_id)
 
     def check_structure(self) -> None:
         """Raises DataDirectoryError when SQLite finds its pages damaged."""
-        with _damage_named(self._path):
+        with damage_named(self._path):
             found = [row[0] for row in self._connection.execute("PRAGMA quick_check(3)")]
         if found != ["ok"]:
-            raise DataDirectoryError(_damaged(self._path, "; ".join(found)))
+            raise DataDirectoryError(damaged(self._path, "; ".join(found)))
 
     def scan(self) -> Iterator[tuple[int, bytes]]:
         """Yields (sequence, payload) of all rows in order, verifying density and chain.
@@ -150,7 +93,7 @@ class EditLog:
         damaged row.
         """
         chain, expected = self._origin, 0
-        with _damage_named(self._path):
+        with damage_named(self._path):
             rows = self._connection.execute(
                 "SELECT sequence, payload, chain FROM log ORDER BY sequence"
             )
@@ -158,12 +101,12 @@ class EditLog:
                 expected += 1
                 if sequence != expected:
                     raise DataDirectoryError(
-                        _damaged(self._path, f"entry {expected} is missing before {sequence}")
+                        damaged(self._path, f"entry {expected} is missing before {sequence}")
                     )
                 chain = chain_hash(chain, payload) if isinstance(payload, bytes) else b""
                 if chain != stored:
                     raise DataDirectoryError(
-                        _damaged(self._path, f"entry {sequence} does not match its chained hash")
+                        damaged(self._path, f"entry {sequence} does not match its chained hash")
                     )
                 yield sequence, payload
         self.sequence, self.chain = expected, chain
@@ -174,7 +117,7 @@ class EditLog:
 
     def count(self) -> int:
         """Returns the last sequence that the log has, 0 when it is empty."""
-        with _damage_named(self._path):
+        with damage_named(self._path):
             found: int = self._connection.execute(
                 "SELECT coalesce(max(sequence), 0) FROM log"
             ).fetchone()[0]
@@ -193,7 +136,7 @@ class EditLog:
         The bytes are None for a vector of another encoder or dimension and for a damaged one:
         those are to be encoded again.
         """
-        with _damage_named(self._path):
+        with damage_named(self._path):
             rows = self._connection.execute(
                 "SELECT sequence, encoder, crc, vector FROM vectors ORDER BY sequence"
             )
@@ -225,8 +168,7 @@ class EditLog:
         try:
             for row in rows:
                 sequence += 1
-                if row.sequence != sequence:
-                    raise AssertionError(f"row {row.sequence} where {sequence} is due")
+                assert row.sequence == sequence, "rows must be dense"
                 chain = chain_hash(chain, row.payload)
                 execute("INSERT INTO log VALUES (?, ?, ?)", (sequence, row.payload, chain))
                 if row.drop_vector is not None:
@@ -304,13 +246,13 @@ class EditLog:
         )
         if found.crc != row[3]:
             raise DataDirectoryError(
-                _damaged(self._path, f"the record of request {request_id!r} fails its checksum")
+                damaged(self._path, f"the record of request {request_id!r} fails its checksum")
             )
         return found
 
     def check_requests(self) -> None:
         """Raises DataDirectoryError when a remembered request fails its checksum."""
-        with _damage_named(self._path):
+        with damage_named(self._path):
             names = self._connection.execute("SELECT namespace, request_id FROM requests")
             for namespace, request_id in names.fetchall():
                 self.find_request(namespace, request_id)
@@ -349,68 +291,3 @@ class EditLog:
 def vector_crc(sequence: int, blob: bytes) -> int:
     """Returns the checksum of a stored vector; bound to its place, so that rows cannot swap."""
     return zlib.crc32(blob, sequence & 0xFFFF_FFFF)
-
-
-def is_storage_failure(error: BaseException) -> bool:
-    """Whether an error is of the storage (disk full, I/O, damage), not of one operation's values.
-
-    Values that SQLite cannot take are IntegrityError, DataError, ProgrammingError or
-    InterfaceError; everything else that it raises says that the file cannot be relied on.
-    """
-    own = (
-        sqlite3.IntegrityError,
-        sqlite3.DataError,
-        sqlite3.ProgrammingError,
-        sqlite3.InterfaceError,
-    )
-    return isinstance(error, sqlite3.Error | OSError) and not isinstance(error, own)
-
-
-def _create(connection: sqlite3.Connection, log_id: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA.split(";"):
-        if statement.strip():
-            connection.execute(statement)
-    connection.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id,))
-    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
-    connection.execute("COMMIT")
-
-
-def _check_identity(connection: sqlite3.Connection, path: Path, log_id: str) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise DataDirectoryError(
-            f"{path} is an SQLite file of another program; give another data directory"
-        )
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != FORMAT_VERSION:
-        raise DataDirectoryError(
-            f"{path} has format version {version}; this program reads {FORMAT_VERSION}: "
-            "use the program that wrote it, or put the file back from a backup"
-        )
-    row = connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()
-    if row is None or row[0] != log_id:
-        raise DataDirectoryError(
-            f"{path} does not belong to the manifest beside it (another log id); put both back "
-            "from the same backup"
-        )
-
-
-@contextlib.contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turns SQLite's words for damage into DataDirectoryError; storage errors pass."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error) or "malformed" in str(error):
-            raise DataDirectoryError(_damaged(path, str(error))) from error
-        raise
-    except sqlite3.DatabaseError as error:
-        raise DataDirectoryError(_damaged(path, str(error))) from error
-
-
-def _damaged(path: Path, what: str) -> str:
-    return (
-        f"{path} is damaged: {what}. Nothing was changed. Put the whole data directory back from a "
-        "backup, or give a new one and import an export"
-    )

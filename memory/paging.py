@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from memory.conflicts import normalise
 from memory.errors import InvalidInput
 from memory.record import Edit, EditState, Namespace
+from memory.snapshot import MemorySnapshot
 
 STATES_LISTED = (EditState.ACTIVE, EditState.CONSOLIDATED)  # When the filter names none.
 
@@ -98,9 +99,7 @@ class PageToken:
         try:
             padded = text + "=" * (-len(text) % 4)
             sealed = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
-            check, body = sealed[:4], sealed[4:]
-            if zlib.crc32(body).to_bytes(4, "big") != check:
-                raise ValueError("checksum")
+            body = _unsealed(sealed)
             found, sequence, place = json.loads(body)
             token = cls(digest=str(found), sequence=int(sequence), place=int(place))
         except (ValueError, TypeError) as error:
@@ -124,3 +123,50 @@ def check_page_size(page_size: int, page_size_max: int) -> int:
             f"page_size is {page_size}; give 1 to {page_size_max}", field="page_size"
         )
     return min(page_size, page_size_max)
+
+
+def list_page(
+    snapshot: MemorySnapshot,
+    namespace: Namespace,
+    edit_filter: EditFilter,
+    *,
+    page_size: int,
+    page_token: str,
+) -> Page:
+    """Returns a page of the namespace's edits. Raises NotFound, InvalidInput."""
+    digest = edit_filter.digest(namespace)
+    place = 0
+    if page_token:
+        token = PageToken.decode(page_token, digest=digest)
+        if token.sequence > snapshot.sequence:
+            raise InvalidInput(
+                f"page_token is of sequence {token.sequence}; this memory is at "
+                f"{snapshot.sequence}. Leave it out to start over",
+                field="page_token",
+            )
+        place, snapshot = token.place, snapshot.back_to(token.sequence)
+    matcher = Matcher(edit_filter)
+    found: list[tuple[int, Edit]] = []
+    for position, edit in snapshot.edits_from(namespace, place):
+        if matcher.matches(edit):
+            found.append((position, edit))
+            if len(found) > page_size:
+                break
+    following = ""
+    if len(found) > page_size:
+        next_place = found.pop()[0]
+        following = PageToken(digest=digest, sequence=snapshot.sequence, place=next_place).encode()
+    return Page(
+        edits=tuple(edit for _, edit in found),
+        next_page_token=following,
+        total=None if page_token or following else len(found),
+        sequence=snapshot.sequence,
+    )
+
+
+def _unsealed(sealed: bytes) -> bytes:
+    """Returns what was sealed, or raises ValueError when it was changed."""
+    body = sealed[4:]
+    if zlib.crc32(body).to_bytes(4, "big") != sealed[:4]:
+        raise ValueError("the checksum differs")
+    return body

@@ -76,8 +76,10 @@ def replay(log: EditLog, maker: SpaceMaker) -> tuple[MemoryState, dict[Namespace
 
 
 def load(log: EditLog, encoder: Encoder, maker: SpaceMaker) -> MemoryState:
-    """Returns the whole memory as the log says. Vectors that are missing, damaged or of another
-    encoder are encoded again and stored; those that nobody needs are dropped.
+    """Returns the whole memory as the log says.
+
+    Vectors that are missing, damaged or of another encoder are encoded again and stored; those
+    that nobody needs are dropped. Raises DataDirectoryError for a damaged log.
     """
     started_s = time.monotonic()
     state, changes = replay(log, maker)
@@ -88,7 +90,7 @@ def load(log: EditLog, encoder: Encoder, maker: SpaceMaker) -> MemoryState:
     for name, found in changes.items():
         fill_parts(state.spaces[name], found, keys[name], matrices.pop(name))
     logger.info(
-        "memory loaded: sequence %d, %d edits in force; replay %.2f s, vectors %.2f s, index %.2f s",
+        "memory loaded: sequence %d, %d in force; replay %.2f s, vectors %.2f s, index %.2f s",
         state.sequence,
         sum(map(len, keys.values())),
         replayed_s - started_s,
@@ -119,7 +121,7 @@ def _load_vectors(
     if stale:
         log.drop_vectors(stale)
     if places:
-        _encode_missing(log, encoder, state, sorted(places), places, matrices)
+        _encode_missing(log, encoder, state, places, matrices)
     return matrices
 
 
@@ -127,11 +129,11 @@ def _encode_missing(
     log: EditLog,
     encoder: Encoder,
     state: MemoryState,
-    missing: list[int],
     places: dict[int, tuple[Namespace, int]],
     matrices: dict[Namespace, Matrix],
 ) -> None:
-    """Encodes the prompts of the keys in `missing` into `matrices` and the log."""
+    """Encodes the prompts of the keys in `places` into their rows of `matrices`, and the log."""
+    missing = sorted(places)
     logger.warning(
         "%d edits have no vector of encoder %s (another encoder, or damage); encoding them again",
         len(missing),

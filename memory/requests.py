@@ -15,7 +15,8 @@ from memory.conflicts import conflict_key, same_text
 from memory.contracts import Encoder
 from memory.errors import InvalidInput
 from memory.limits import MemoryLimits
-from memory.plans import Consolidate, Create, Restore, Retire, StateView, Update
+from memory.overlay import StateView
+from memory.plans import Consolidate, Create, Restore, Retire, Update
 from memory.record import ConflictPolicy, Edit, EditDraft, EditId, Namespace
 from memory.validate import check_text, validate_draft, validate_edit_id, validate_namespace
 from memory.writer import Job, RequestKey

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from memory.codec import encode_entry
 from memory.log import LogRow
-from memory.plans import Overlay, StateView
+from memory.overlay import Overlay, StateView
 from memory.record import Edit, EditId, Namespace, Vector
 from memory.snapshot import is_live
 from memory.state import needs_key

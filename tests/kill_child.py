@@ -34,7 +34,7 @@ def main() -> None:
     sys.setswitchinterval(1e-5)
     directory, turn = Path(sys.argv[1]), sys.argv[2]
     if "--acknowledge-early" in sys.argv:
-        Keeper._finish = finish_early  # type: ignore[method-assign]
+        Keeper._finish = finish_early  # type: ignore[method-assign, assignment]
     memory = open_memory(directory)
 
     def write(writer: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,7 +22,7 @@ from hypothesis.stateful import (
 
 from memory.conflicts import normalise, same_text
 from memory.errors import EditConflict, ErrataError, WrongState
-from memory.record import ConflictPolicy, EditDraft, EditState, Namespace, Query
+from memory.record import ConflictPolicy, Edit, EditDraft, EditId, EditState, Namespace, Query
 from memory.validate import validate_draft
 from memory.writes import EditChanges, WriteOutcome
 from tests.hash_encoder import HashEncoder
@@ -30,6 +31,9 @@ from tests.strategies import TARGETS, drafts
 
 SPACES = (Namespace("default"), Namespace("other"))
 LIVE = {EditState.ACTIVE, EditState.CONSOLIDATED}
+
+
+Name = tuple[Namespace, EditId]
 
 
 class Model:
@@ -86,7 +90,9 @@ class MemoryMachine(RuleBasedStateMachine):
         policy=st.sampled_from(ConflictPolicy),
         lives_s=st.none() | st.integers(1, 30),
     )
-    def create(self, space, given, policy, lives_s):
+    def create(
+        self, space: Namespace, given: EditDraft, policy: ConflictPolicy, lives_s: int | None
+    ) -> Any:
         given = self.dated(given, lives_s)
         expected = self.expect(space, given, policy)
         try:
@@ -103,7 +109,7 @@ class MemoryMachine(RuleBasedStateMachine):
         batch=st.lists(drafts(), min_size=1, max_size=4),
         policy=st.sampled_from(ConflictPolicy),
     )
-    def create_batch(self, space, batch, policy):
+    def create_batch(self, space: Namespace, batch: list[EditDraft], policy: ConflictPolicy) -> Any:
         before = {key: dict(value) for key, value in self.model.spaces.items()}
         made = []
         for place, raw in enumerate(batch):
@@ -128,7 +134,7 @@ class MemoryMachine(RuleBasedStateMachine):
         return multiple(*dict.fromkeys(names))
 
     @rule(name=edits, target_text=st.sampled_from(TARGETS), stale=st.booleans())
-    def update(self, name, target_text, stale):
+    def update(self, name: Name, target_text: str, stale: bool) -> None:
         space, edit_id = name
         now = self.memory.get(edit_id, namespace=space)
         etag = "0" * 16 if stale else now.etag
@@ -154,7 +160,7 @@ class MemoryMachine(RuleBasedStateMachine):
         )
 
     @rule(name=edits)
-    def retire(self, name):
+    def retire(self, name: Name) -> None:
         space, edit_id = name
         state = self.model.spaces[space][edit_id][1]
         known = self.memory.snapshot().revisions(space, edit_id)[-1]
@@ -170,7 +176,7 @@ class MemoryMachine(RuleBasedStateMachine):
         )
 
     @rule(name=edits)
-    def restore(self, name):
+    def restore(self, name: Name) -> None:
         space, edit_id = name
         draft, _ = self.model.spaces[space][edit_id]
         state = self.model.state(space, edit_id, self.clock())
@@ -191,7 +197,7 @@ class MemoryMachine(RuleBasedStateMachine):
         self.model.spaces[space][edit_id] = (draft, EditState.ACTIVE)
 
     @rule(name=edits)
-    def consolidate(self, name):
+    def consolidate(self, name: Name) -> None:
         space, edit_id = name
         live = self.model.state(space, edit_id, self.clock()) in LIVE
         try:
@@ -204,15 +210,15 @@ class MemoryMachine(RuleBasedStateMachine):
         self.model.spaces[space][edit_id] = (draft, EditState.CONSOLIDATED)
 
     @rule(seconds=st.integers(1, 20))
-    def time_passes(self, seconds):
+    def time_passes(self, seconds: int) -> None:
         self.clock.now_s += seconds
 
     @rule()
-    def sweep(self):
+    def sweep(self) -> None:
         self.memory.expire_due()
 
     @rule()
-    def reopen(self):
+    def reopen(self) -> None:
         sequence = self.memory.snapshot().sequence
         self.memory.expire_due()
         sequence = max(sequence, self.memory.snapshot().sequence)
@@ -223,7 +229,7 @@ class MemoryMachine(RuleBasedStateMachine):
         assert encoded == self.encoder.encoded, "a restart encodes nothing again"
 
     @rule()
-    def crash_and_reopen(self):
+    def crash_and_reopen(self) -> None:
         """What a killed process leaves: the files as they are, write-ahead file and all."""
         crashed = self.directory / "crashed"
         self.memory._writer.call(
@@ -238,7 +244,7 @@ class MemoryMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: hasattr(self, "memory"))
     @invariant()
-    def everything_agrees(self):
+    def everything_agrees(self) -> None:
         assert self.memory.check_integrity(repair=False).problems == ()
         snapshot = self.memory.snapshot()
         assert set(self.model.spaces) <= set(snapshot.namespaces)
@@ -247,14 +253,14 @@ class MemoryMachine(RuleBasedStateMachine):
         entries = self.memory.entries(1, 100_000)
         assert [entry.sequence for entry in entries] == list(range(1, snapshot.sequence + 1))
 
-    def check_space(self, space):
+    def check_space(self, space: Namespace) -> None:
         now_s = self.clock()
         snapshot = self.memory.snapshot()
         known = self.model.spaces.get(space, {})
         found = {edit.id: edit for _, edit in snapshot.edits_from(space, 0)}
         assert set(known) == set(found)
         for name, (draft, _) in known.items():
-            edit = found[name]
+            edit = found[EditId(name)]
             assert self.model.state(space, name, now_s) == edit.state
             assert (draft.subject, draft.prompt, draft.target, draft.expires_at_s) == (
                 edit.subject,
@@ -279,11 +285,13 @@ class MemoryMachine(RuleBasedStateMachine):
             subjects = {normalise(found.edit.subject) for found in candidates}
             assert normalise(draft.subject) in subjects
 
-    def dated(self, draft, lives_s):
+    def dated(self, draft: EditDraft, lives_s: int | None) -> EditDraft:
         expires_at_s = None if lives_s is None else self.clock() + lives_s
         return validate_draft(EditDraft(**{**fields(draft), "expires_at_s": expires_at_s}))
 
-    def expect(self, space, draft, policy):
+    def expect(
+        self, space: Namespace, draft: EditDraft, policy: ConflictPolicy
+    ) -> WriteOutcome | None:
         """The outcome, None for a conflict."""
         holder = self.model.conflict(space, draft, self.clock())
         if holder is None:
@@ -295,20 +303,22 @@ class MemoryMachine(RuleBasedStateMachine):
         skip = policy is ConflictPolicy.SKIP
         return WriteOutcome.SKIPPED if skip else WriteOutcome.SUPERSEDED
 
-    def supersede(self, space, draft):
+    def supersede(self, space: Namespace, draft: EditDraft) -> None:
         holder = self.model.conflict(space, draft, self.clock())
         if holder is not None:
             old = self.model.spaces[space][holder][0]
             self.model.spaces[space][holder] = (old, EditState.SUPERSEDED)
 
-    def note(self, space, draft, edit, outcome):
+    def note(
+        self, space: Namespace, draft: EditDraft, edit: Edit, outcome: WriteOutcome | None
+    ) -> Name:
         if outcome in {WriteOutcome.CREATED, WriteOutcome.SUPERSEDED}:
             self.supersede(space, draft)
             self.model.spaces.setdefault(space, {})[edit.id] = (draft, EditState.ACTIVE)
         return (space, edit.id)
 
 
-def fields(draft: EditDraft) -> dict[str, object]:
+def fields(draft: EditDraft) -> dict[str, Any]:
     return {name: getattr(draft, name) for name in draft.__dataclass_fields__}
 
 
@@ -321,7 +331,9 @@ MemoryMachine.TestCase.settings = settings(
 TestMemoryMachine = MemoryMachine.TestCase
 
 
-class TestMemoryMachineLong(MemoryMachine.TestCase):
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestMemoryMachineLong(MemoryMachine.TestCase):  # type: ignore[misc, valid-type]
     """The same, for longer."""
 
     settings = settings(
@@ -330,4 +342,3 @@ class TestMemoryMachineLong(MemoryMachine.TestCase):
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    pytestmark = (pytest.mark.slow, pytest.mark.timeout(1800))

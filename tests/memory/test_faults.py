@@ -7,9 +7,11 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memory.edit_memory import EditMemory
 from memory.errors import EditConflict, StorageReadOnly
 from memory.limits import MemoryLimits
 from memory.record import DEFAULT_NAMESPACE, EditId
@@ -18,7 +20,7 @@ from tests.memory_kit import Faults, draft, open_memory
 STATEMENTS_MAX = 40  # More than any single step below takes.
 
 
-def write_some(memory, acknowledged: dict[str, str]) -> None:
+def write_some(memory: EditMemory, acknowledged: dict[str, str]) -> None:
     """Writes of each kind; notes what was acknowledged."""
     made = memory.create(draft(1), request_id="r1").edits[0]
     acknowledged[made.id] = made.target
@@ -29,7 +31,7 @@ def write_some(memory, acknowledged: dict[str, str]) -> None:
     acknowledged[batch[1].id] = "retired"
 
 
-def held(memory) -> dict[str, str]:
+def held(memory: EditMemory) -> dict[str, str]:
     """What a memory holds of the first edits, in the words of `acknowledged`."""
     return {
         edit.id: "retired" if edit.state.value == "retired" else edit.target
@@ -48,7 +50,9 @@ def keeps(acknowledged: dict[str, str], known: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-effect", "after-effect"])
-def test_failing_every_nth_statement_loses_nothing_acknowledged(tmp_path: Path, after: bool):
+def test_failing_every_nth_statement_loses_nothing_acknowledged(
+    tmp_path: Path, after: bool
+) -> None:
     fired = 0
     for at in range(1, STATEMENTS_MAX):
         directory = tmp_path / f"{at}"
@@ -72,7 +76,7 @@ def test_failing_every_nth_statement_loses_nothing_acknowledged(tmp_path: Path, 
     assert fired > 10, "the faults must have hit the writes"
 
 
-def test_reads_go_on_and_writes_are_refused_while_the_disk_is_full(tmp_path: Path):
+def test_reads_go_on_and_writes_are_refused_while_the_disk_is_full(tmp_path: Path) -> None:
     faults = Faults()
     limits = MemoryLimits(storage_retry_s=0.0)
     with open_memory(tmp_path, connect=faults.connect, limits=limits) as memory:
@@ -95,7 +99,7 @@ def test_reads_go_on_and_writes_are_refused_while_the_disk_is_full(tmp_path: Pat
 
 def test_a_commit_that_failed_but_reached_the_disk_is_taken_in_when_service_resumes(
     tmp_path: Path,
-):
+) -> None:
     faults = Faults()
     with open_memory(tmp_path, connect=faults.connect) as memory:
         faults.arm(6, after=True)  # BEGIN, SAVEPOINT, two INSERTs, RELEASE, COMMIT.
@@ -109,9 +113,9 @@ def test_a_commit_that_failed_but_reached_the_disk_is_taken_in_when_service_resu
         assert memory.check_integrity(repair=False).problems == ()
 
 
-def test_one_failing_operation_does_not_fail_its_neighbours_in_the_group(tmp_path: Path):
+def test_one_failing_operation_does_not_fail_its_neighbours_in_the_group(tmp_path: Path) -> None:
     class Refusing(sqlite3.Connection):
-        def execute(self, statement, *more):
+        def execute(self, statement: str, *more: Any) -> sqlite3.Cursor:
             if statement.startswith("INSERT INTO log") and b"poison" in more[0][1]:
                 raise sqlite3.IntegrityError("constraint failed")
             return super().execute(statement, *more)
@@ -171,7 +175,7 @@ print("\\n".join(acknowledged))
 """
 
 
-def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path):
+def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path) -> None:
     if resource.getrlimit(resource.RLIMIT_FSIZE)[1] != resource.RLIM_INFINITY:
         pytest.fail("this test needs an unlimited hard limit of file sizes")
     done = subprocess.run(

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from memory.plans import missing_edit
-from memory.record import DEFAULT_NAMESPACE
+from memory.record import DEFAULT_NAMESPACE, EditId
 from tests.memory_kit import draft, open_memory
 
 ACKNOWLEDGED_MAX = 400  # Before a kill; the number is drawn anew for each.
@@ -56,7 +56,9 @@ def kill_and_reopen(directory: Path, turn: str, rng: random.Random, *flags: str)
         _note(acknowledged, line)
     with open_memory(directory) as memory:
         snapshot = memory.snapshot()
-        lost = [name for name in acknowledged if snapshot.get(DEFAULT_NAMESPACE, name) is None]
+        lost = [
+            name for name in acknowledged if snapshot.get(DEFAULT_NAMESPACE, EditId(name)) is None
+        ]
         assert memory.check_integrity(repair=False).problems == ()
         present = {
             edit.id
@@ -87,32 +89,33 @@ def kill_often(directory: Path, rounds: int) -> None:
         assert done.lost == []
         total += len(done.acknowledged)
         unacknowledged += done.unacknowledged
-    print(
+    sys.stdout.write(
         f"{rounds} kills under 16 writers: {total} acknowledged, 0 lost, "
-        f"{unacknowledged} present though not acknowledged"
+        f"{unacknowledged} present though not acknowledged\n"
     )
 
 
 @pytest.mark.timeout(180)
-def test_three_kills_lose_nothing_acknowledged(tmp_path: Path):
+def test_three_kills_lose_nothing_acknowledged(tmp_path: Path) -> None:
     kill_often(tmp_path / "data", 3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_twenty_kills_lose_nothing_acknowledged(tmp_path: Path):
+def test_twenty_kills_lose_nothing_acknowledged(tmp_path: Path) -> None:
     kill_often(tmp_path / "data", 20)
 
 
 @pytest.mark.timeout(180)
 def test_the_harness_finds_the_loss_when_the_acknowledgement_comes_before_the_commit(
     tmp_path: Path,
-):
+) -> None:
     rng = random.Random(7)
     for turn in range(CONTROL_ROUNDS_MAX):
         directory = tmp_path / f"data-{turn}"
         done = kill_and_reopen(directory, str(turn), rng, "--acknowledge-early")
         if done.lost:
-            print(f"control: {len(done.lost)} of {len(done.acknowledged)} lost in kill {turn + 1}")
+            told = f"{len(done.lost)} of {len(done.acknowledged)} lost in kill {turn + 1}"
+            sys.stdout.write(f"control: {told}\n")
             return
     pytest.fail(f"no loss in {CONTROL_ROUNDS_MAX} kills: the harness cannot see one")
