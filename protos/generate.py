@@ -23,27 +23,25 @@ def proto_paths() -> list[str]:
     return [f"protos/errata/v1/{name}.proto" for name in PROTOS]
 
 
-def generate(output: Path) -> None:
-    """Writes the stubs (.py, .pyi, _grpc.py) below `output`, in the folders of the .proto files.
+def run_protoc(arguments: list[str], *, root: Path = ROOT) -> None:
+    """Runs protoc with the include folders of the project below `root`.
 
-    Raises RuntimeError when protoc refuses a file; its complaint is on stderr.
+    Raises RuntimeError when protoc refuses; its complaint is on stderr.
     """
     from grpc_tools import _protoc_compiler  # noqa: PLC0415  # A tool of developers only.
 
     well_known = Path(_protoc_compiler.__file__).parent / "_proto"
     site_packages = sysconfig.get_paths()["purelib"]  # google/rpc/*.proto
-    arguments = [
-        "protoc",
-        f"-I{ROOT}",
-        f"-I{well_known}",
-        f"-I{site_packages}",
-        f"--python_out={output}",
-        f"--pyi_out={output}",
-        f"--grpc_python_out={output}",
-        *proto_paths(),
-    ]
-    if status := _protoc_compiler.run_main([argument.encode() for argument in arguments]):
+    includes = [f"-I{folder}" for folder in (root, well_known, site_packages)]
+    line = ["protoc", *includes, *arguments]
+    if status := _protoc_compiler.run_main([argument.encode() for argument in line]):
         raise RuntimeError(f"protoc ended with status {status}; see its message above")
+
+
+def generate(output: Path, *, root: Path = ROOT) -> None:
+    """Writes the stubs (.py, .pyi, _grpc.py) below `output`, in the folders of the .proto files."""
+    kinds = [f"--{kind}_out={output}" for kind in ("python", "pyi", "grpc_python")]
+    run_protoc([*kinds, *proto_paths()], root=root)
 
 
 def main() -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from classifiers.subject_rule import SubjectRule
 from errata.client import Client
@@ -96,6 +99,10 @@ def run_server(
     **listening: Any,
 ) -> Iterator[Kit]:
     """Serves on a free port until the block ends."""
+    structlog.configure(  # Plain and quiet: rich tracebacks take seconds.
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
     engine = engine or FakeEngine(default=follow_new_fact)
     encoder = HashEncoder()
     more = {"clock": clock} if clock else {}
@@ -131,6 +138,15 @@ def run_server(
         kit.loop.close()
         runner.close()
         memory.close()
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Waits for what another thread does; fails loudly when it does not."""
+    until = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        pause.wait(0.005)
 
 
 async def _start(kit: Kit, settings: Listening) -> None:

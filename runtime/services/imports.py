@@ -161,7 +161,8 @@ class ImportRun:
                 )
             except Overloaded as error:
                 # Others write too; an import has time.
-                await asyncio.sleep(error.retry_after_s)
+                backoff_s = self._parts.limits.import_backoff_s
+                await asyncio.sleep(min(error.retry_after_s, backoff_s))
 
     def _count(self, result: WriteResult) -> None:
         figures, outcome = self._figures, result.outcomes[0]

@@ -33,7 +33,7 @@ class ServiceLimits:
     # Answers.
     answer_bytes_max: int = 3 * MIB  # A page or chunk of edits is cut before it exceeds this.
     export_chunk_edits: int = 500
-    message_chars_max: int = 1024  # Of an error; statuses travel in headers of 8 KiB.
+    message_bytes_max: int = 1000  # Of an error, UTF-8; a status travels in headers of 8 KiB.
     conflicts_shown_max: int = 8
 
     # Concurrency.
@@ -45,6 +45,7 @@ class ServiceLimits:
 
     # Seconds.
     import_report_s: float = 0.25
+    import_backoff_s: float = 0.1  # Before a record tries a full write queue again.
     watch_checkpoint_s: float = 5.0
     write_stalled_s: float = 30.0  # A stream whose reader takes nothing for so long is ended.
     engine_stalled_s: float = 15.0  # Waiting work and no step for so long: NOT_SERVING.

@@ -51,5 +51,5 @@ def parse_edit(name: str, *, field: str) -> tuple[Namespace, EditId]:
 
 
 def _shown(name: str) -> str:
-    shown = name if len(name) <= SHOWN_CHARS_MAX else name[: SHOWN_CHARS_MAX - 1] + "…"
-    return ascii(shown)
+    shown = ascii(name[:SHOWN_CHARS_MAX])
+    return shown if len(shown) <= SHOWN_CHARS_MAX else shown[: SHOWN_CHARS_MAX - 3] + "..."

@@ -73,7 +73,6 @@ def _resource(error: NotFound | AlreadyExists) -> Iterator[Message]:
     yield error_details_pb2.ResourceInfo(
         resource_type=error.resource_type,
         resource_name=_cut(error.resource_name),
-        description=_cut(str(error)),
     )
 
 
@@ -171,6 +170,8 @@ def _status(
 
 def _cut(text: str) -> str:
     """Keeps a message within what headers carry, and free of lone surrogates."""
-    clean = text.encode("utf-8", "backslashreplace").decode()
-    limit = DEFAULT_LIMITS.message_chars_max
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+    raw = text.encode("utf-8", "backslashreplace")
+    limit = DEFAULT_LIMITS.message_bytes_max
+    if len(raw) <= limit:
+        return raw.decode()
+    return raw[: limit - 3].decode("utf-8", "ignore") + "…"
