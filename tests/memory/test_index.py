@@ -1,9 +1,11 @@
 import gc
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,8 +30,10 @@ RULES = {
 }
 
 
-def unit(rows: Matrix) -> Matrix:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+def unit(rows: npt.ArrayLike) -> Matrix:
+    matrix = np.asarray(rows, dtype=np.float64)
+    scaled: Matrix = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 # A small pool makes duplicates, and so ties, the rule. Near twins differ by less than fp16 sees.
@@ -92,7 +96,7 @@ class IndexAgainstTwin(RuleBasedStateMachine):
         free = sorted(set(range(200)) - set(self.live) | set(gone))
         added = data.draw(st.lists(st.sampled_from(free), unique=True, max_size=9))
         places = [data.draw(st.integers(0, len(POOL) - 1)) for _ in added]
-        change = {
+        change: dict[str, Any] = {
             "add_keys": key_array(*added),
             "add_vectors": POOL[places] if added else no_vectors(),
             "remove_keys": key_array(*gone),
@@ -136,8 +140,10 @@ class IndexAgainstTwin(RuleBasedStateMachine):
         self.index.close()
 
 
-def machine(rules: IndexRules, *, background: bool = False) -> type:
-    made = type("Machine", (IndexAgainstTwin,), {"index_rules": rules, "background": background})
+def machine(rules: IndexRules, *, background: bool = False) -> Any:
+    made: Any = type(
+        "Machine", (IndexAgainstTwin,), {"index_rules": rules, "background": background}
+    )
     case = made.TestCase
     case.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
     return case
@@ -253,7 +259,9 @@ def test_what_is_no_unit_vector_is_refused(vectors: Matrix) -> None:
         ((-1,), (), "negative"),
     ],
 )
-def test_a_wrong_step_changes_nothing(added: tuple, gone: tuple, message: str) -> None:
+def test_a_wrong_step_changes_nothing(
+    added: tuple[int, ...], gone: tuple[int, ...], message: str
+) -> None:
     twin = FlatIndex(DIMENSION)
     twin.apply(add_keys=np.arange(len(POOL)), add_vectors=POOL, remove_keys=NO_KEYS)
     for index in (filled(RULES["fp16"], POOL), twin):
@@ -280,7 +288,9 @@ def test_a_key_may_be_moved_in_one_step() -> None:
     index.check_integrity()
 
 
-def test_growing_by_batches_copies_each_row_a_bounded_number_of_times(monkeypatch) -> None:
+def test_growing_by_batches_copies_each_row_a_bounded_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An import is not quadratic: the rows handed to FAISS stay a small multiple of those added."""
     handed = 0
     real = faiss.IndexScalarQuantizer.add
@@ -355,7 +365,9 @@ def test_readers_see_whole_steps_while_writers_and_merges_go_on() -> None:
     assert {40} == set(answers)
 
 
-def test_a_failed_merge_is_logged_and_the_index_serves_on(monkeypatch, caplog) -> None:
+def test_a_failed_merge_is_logged_and_the_index_serves_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     index = FaissIndex(DIMENSION, rules=RULES["fp16"], merge_in_background=True)
 
     def fail(view: object) -> None:

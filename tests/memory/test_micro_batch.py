@@ -1,9 +1,12 @@
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from memory.micro_batch import MicroBatcher
+
+Results = dict[object, Any]
 
 
 class Gated:
@@ -21,7 +24,7 @@ class Gated:
         return [10 * item for item in items]
 
 
-def in_thread(call, results: dict, name) -> threading.Thread:
+def in_thread(call: Callable[[], Any], results: Results, name: object) -> threading.Thread:
     def run() -> None:
         try:
             results[name] = call()
@@ -33,7 +36,7 @@ def in_thread(call, results: dict, name) -> threading.Thread:
     return thread
 
 
-def wait_until(batcher: MicroBatcher, singles: int, bulks: int) -> None:
+def wait_until(batcher: MicroBatcher[int, int], singles: int, bulks: int) -> None:
     """Returns once so much is queued; callers notify the same condition when they queue."""
     with batcher._wake:
         assert batcher._wake.wait_for(
@@ -42,7 +45,8 @@ def wait_until(batcher: MicroBatcher, singles: int, bulks: int) -> None:
 
 
 def test_what_waits_while_one_computes_becomes_one_batch_of_at_most_batch_max() -> None:
-    work, results = Gated(), {}
+    work = Gated()
+    results: Results = {}
     batcher = MicroBatcher(work, batch_max=4, slice_max=2)
     threads = [in_thread(lambda: batcher.one(0), results, 0)]
     assert work.entered.wait(30)
@@ -58,7 +62,8 @@ def test_what_waits_while_one_computes_becomes_one_batch_of_at_most_batch_max() 
 
 
 def test_single_items_overtake_bulk_work_and_bulk_work_goes_on_between_them() -> None:
-    work, results = Gated(), {}
+    work = Gated()
+    results: Results = {}
     batcher = MicroBatcher(work, batch_max=1, slice_max=2)
     threads = [in_thread(lambda: batcher.one(0), results, "first")]
     assert work.entered.wait(30)
@@ -99,7 +104,7 @@ def test_a_failed_start_fails_every_caller_and_is_tried_again() -> None:
         if error is not None:
             raise error
 
-    batcher = MicroBatcher(list, batch_max=8, slice_max=2, start=start)
+    batcher: MicroBatcher[int, int] = MicroBatcher(list, batch_max=8, slice_max=2, start=start)
     with pytest.raises(RuntimeError, match="no weights"):
         batcher.one(1)
     assert batcher.one(2) == 2
@@ -107,7 +112,8 @@ def test_a_failed_start_fails_every_caller_and_is_tried_again() -> None:
 
 
 def test_a_closed_batcher_refuses_and_closing_finishes_what_waits() -> None:
-    work, results = Gated(), {}
+    work = Gated()
+    results: Results = {}
     batcher = MicroBatcher(work, batch_max=4, slice_max=2)
     first = in_thread(lambda: batcher.one(1), results, 1)
     assert work.entered.wait(30)
@@ -123,7 +129,7 @@ def test_a_closed_batcher_refuses_and_closing_finishes_what_waits() -> None:
 
 
 def test_an_empty_list_needs_no_worker() -> None:
-    batcher = MicroBatcher(list, batch_max=4, slice_max=2)
+    batcher: MicroBatcher[int, int] = MicroBatcher(list, batch_max=4, slice_max=2)
     assert [] == batcher.many([])
     assert batcher._thread is None
     batcher.close()

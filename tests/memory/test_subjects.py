@@ -58,7 +58,19 @@ def matcher_of(names: Names) -> SubjectMatcher:
     return matcher
 
 
-WORDS = ("Paris", "paris", "New", "York", "new", "Ed", "a", "O'Brien", "Jean-Luc", "İz", "straße")
+WORDS: tuple[str, ...] = (
+    "Paris",
+    "paris",
+    "New",
+    "York",
+    "new",
+    "Ed",
+    "a",
+    "O'Brien",
+    "Jean-Luc",
+    "İz",
+    "straße",
+)
 WORDS += (
     "cafe\u0301",
     "café",
@@ -251,7 +263,7 @@ def test_readers_see_whole_steps() -> None:
 
 def test_a_text_made_to_be_slow_is_not() -> None:
     """Each token starts hundreds of names; the look-ups stay lengths times tokens."""
-    known = {length: ("a " * length + "b",) for length in range(1, 120)}
+    known: Names = {length: ("a " * length + "b",) for length in range(1, 120)}
     view = matcher_of(known).view()
     assert [] == view.find("a " * 2_000)
     assert 119 == len(view.find("a " * 119 + "b"))
