@@ -21,7 +21,7 @@ from memory.following import Follower
 from memory.keeper import Keeper, Parts
 from memory.limits import MemoryLimits
 from memory.paging import EditFilter, Page, check_page_size, list_page
-from memory.parts import faiss_maker, index_bytes, index_kind, make_subject_matcher
+from memory.parts import describe_index, faiss_maker, make_subject_matcher
 from memory.plans import missing_edit
 from memory.record import (
     DEFAULT_NAMESPACE,
@@ -37,6 +37,7 @@ from memory.record import (
 from memory.recovery import SpaceMaker
 from memory.requests import RequestMaker
 from memory.snapshot import MemorySnapshot, SubjectIndex
+from memory.state import Space
 from memory.status import IntegrityReport, MemoryStatus, NamespaceStatus
 from memory.validate import check_text
 from memory.writer import GroupWriter, Job
@@ -321,14 +322,7 @@ class EditMemory:
         return MemoryStatus(
             sequence=self._keeper.snapshot.sequence,
             namespaces=tuple(
-                NamespaceStatus(
-                    name=name,
-                    edits={kind: space.counts[kind] for kind in EditState},
-                    index_kind=index_kind(space.index),
-                    index_vectors=len(space.index.view()),
-                    index_bytes=index_bytes(space.index, self._encoder.dimension),
-                )
-                for name, space in sorted(state.spaces.copy().items())
+                _space_status(name, space) for name, space in sorted(state.spaces.copy().items())
             ),
             encoder=self._encoder.name,
             log_bytes=self._keeper.log_bytes,
@@ -379,3 +373,14 @@ class EditMemory:
         self._keeper.refuse_when_read_only()
         self._requests.encode_ahead(job)
         return self._writer.submit(job)
+
+
+def _space_status(name: Namespace, space: Space) -> NamespaceStatus:
+    kind, size = describe_index(space.index, space.dimension)
+    return NamespaceStatus(
+        name=name,
+        edits={state: space.counts[state] for state in EditState},
+        index_kind=kind,
+        index_vectors=len(space.index.view()),
+        index_bytes=size,
+    )

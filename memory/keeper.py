@@ -22,6 +22,7 @@ from memory.errors import DataDirectoryError, ErrataError, RequestIdReused, Stor
 from memory.limits import MemoryLimits
 from memory.log import EditLog, RequestRow
 from memory.overlay import Overlay
+from memory.parts import close_index
 from memory.plans import Expire
 from memory.record import Namespace, Vector
 from memory.recovery import SpaceMaker, compare, load, space_of
@@ -170,15 +171,20 @@ class Keeper:
     def rebuild(self) -> None:
         """Makes state, index and matcher again from the log. Raises StorageReadOnly."""
         log = self._usable_log()
+        former = self.state
         try:
             self.state = load(log, self._parts.encoder, self._parts.maker)
         except (DataDirectoryError, sqlite3.Error) as error:
             self._close_failed(error)
             raise self._refusal() from error
         self._publish(self._whole_snapshot())
+        for space in former.spaces.values():
+            close_index(space.index)
 
     def close(self) -> None:
-        """Closes log and directory."""
+        """Closes log and directory, when the indexes have ended what they do beside us."""
+        for space in self.state.spaces.values():
+            close_index(space.index)
         if self._log is not None:
             self._log.close()
             self._log = None

@@ -30,13 +30,17 @@ def make_subject_matcher() -> SubjectIndex:
     return SubjectMatcher()
 
 
-def index_bytes(index: VectorIndex, dimension: int) -> int:
-    """Returns the bytes that an index says it takes, else what its vectors take."""
-    known = getattr(index, "bytes", None)
-    return int(known) if isinstance(known, int) else 4 * dimension * len(index.view())
+def describe_index(index: VectorIndex, dimension: int) -> tuple[str, int]:
+    """Returns the kind of an index and its bytes: as its status says, else by its vectors."""
+    status = getattr(index, "status", None)
+    if status is None:
+        return type(index).__name__, 4 * dimension * len(index.view())
+    said = status()
+    return str(said.kind), int(said.bytes)
 
 
-def index_kind(index: VectorIndex) -> str:
-    """Returns the kind that an index says it is, else the name of its class."""
-    known = getattr(index, "kind", None)
-    return known if isinstance(known, str) else type(index).__name__
+def close_index(index: VectorIndex) -> None:
+    """Lets an index end what it does in the background, if it does anything."""
+    close = getattr(index, "close", None)
+    if close is not None:
+        close()
