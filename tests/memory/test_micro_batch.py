@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_what_waits_while_one_computes_becomes_one_batch_of_at_most_batch_max() 
     threads = [in_thread(lambda: batcher.one(0), results, 0)]
     assert work.entered.wait(30)
     for item in range(1, 7):
-        threads.append(in_thread(lambda item=item: batcher.one(item), results, item))
+        threads.append(in_thread(partial(batcher.one, item), results, item))
         wait_until(batcher, singles=item, bulks=0)
     work.gate.set()
     for thread in threads:
@@ -70,7 +71,7 @@ def test_single_items_overtake_bulk_work_and_bulk_work_goes_on_between_them() ->
     threads.append(in_thread(lambda: batcher.many([1, 2, 3, 4]), results, "bulk"))
     wait_until(batcher, singles=0, bulks=1)
     for item in (5, 6, 7):
-        threads.append(in_thread(lambda item=item: batcher.one(item), results, item))
+        threads.append(in_thread(partial(batcher.one, item), results, item))
         wait_until(batcher, singles=item - 4, bulks=1)
     work.gate.set()
     for thread in threads:
