@@ -126,9 +126,7 @@ def timed(
     for thread in threads:
         thread.join()
     seconds = time.perf_counter() - begun
-    return Run(
-        tokens_per_s=len(prompts) * tokens / seconds, first_ms=statistics.median(first_ms)
-    )
+    return Run(tokens_per_s=len(prompts) * tokens / seconds, first_ms=statistics.median(first_ms))
 
 
 def whole_batch(bare: Bare, prompts: Sequence[Sequence[int]], tokens: int) -> Run:

@@ -124,7 +124,7 @@ def load_reference(folder: Path | str) -> Any:
 
 def reference(model: Any, prompt: Sequence[int], max_tokens: int, **settings: Any) -> Reference:
     """Runs greedy `generate` on one prompt."""
-    ids = torch.tensor([list(prompt)])
+    ids = torch.tensor([list(prompt)], device=model.device)
     output = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),

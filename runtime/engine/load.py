@@ -42,7 +42,7 @@ def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") 
     batch, and bf16 products only pay from about a hundred million parameters on. On an accelerator
     it is the file's own. Raises ModelLoadError, within seconds also without a network.
     """
-    if Path(name_or_path).expanduser().is_dir():
+    if name_or_path and Path(name_or_path).expanduser().is_dir():
         name_or_path = str(Path(name_or_path).expanduser())
     place = choose_device(device)
     if dtype != "auto" and dtype not in DTYPES:

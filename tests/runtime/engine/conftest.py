@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtime.engine.transformers_engine import TransformersEngine
 
+from runtime.engine.transformers_engine import TransformersEngine
 from tests.tiny_models import load_reference, save_tiny_model
 
 

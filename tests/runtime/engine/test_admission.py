@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from memory.errors import ContextTooLong, InvalidInput
 from runtime.engine.admission import check_request, check_room, check_sampling
 from runtime.engine.contract import EngineInfo, EngineRequest, Sampling

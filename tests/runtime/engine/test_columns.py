@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runtime.engine.columns import ColumnCache
 from torch import Tensor
+
+from runtime.engine.columns import ColumnCache
 
 ROWS = 4
 LAYERS = 2

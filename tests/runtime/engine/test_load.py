@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from memory.errors import ModelLoadError
-from runtime.engine import load
-from runtime.engine.load import choose_device, fingerprint, load_model
 from transformers import AutoModelForCausalLM
 
+from memory.errors import ModelLoadError
+from runtime.engine.load import choose_device, fingerprint, load_model
 from tests.tiny_models import save_tiny_model
 
 
@@ -41,9 +40,9 @@ def test_an_unknown_hub_name_without_a_hub_fails_at_once(
 
     for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(load.socket, "create_connection", refuse)
+    monkeypatch.setattr("runtime.engine.load.socket.create_connection", refuse)
     begun = time.monotonic()
-    with pytest.raises(ModelLoadError, match="does not answer.*give a folder"):
+    with pytest.raises(ModelLoadError, match=r"does not answer.*give a folder"):
         load_model(name)
     assert time.monotonic() - begun < 10
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

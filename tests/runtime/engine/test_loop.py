@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from memory.errors import (
     ContextTooLong,
     EngineFailure,
@@ -36,7 +37,6 @@ from runtime.engine.load import LoadedModel, load_model
 from runtime.engine.loop import LoopLimits
 from runtime.engine.stream import collect
 from runtime.engine.transformers_engine import TransformersEngine
-
 from tests.tiny_models import near_tie, random_prompt, reference
 
 POISON = 77  # A token whose embedding is NaN in the poisoned engine.
@@ -147,7 +147,11 @@ def test_a_deadline_ends_what_runs_and_what_waits(engine: TransformersEngine) ->
     assert (FinishReason.DEADLINE, 0) == (last.reason, last.completion_tokens)
 
     deadline_s = time.monotonic() + 0.05
-    late = Receiver(lambda _: threading.Event().wait(max(0.0, deadline_s - time.monotonic())))
+
+    def outlast(_: Receiver) -> None:
+        threading.Event().wait(max(0.0, deadline_s - time.monotonic()))
+
+    late = Receiver(outlast)
     engine.start(ask("late", deadline_s=deadline_s), late)
     last = late.last
     assert isinstance(last, Finished)
@@ -377,7 +381,9 @@ def test_closing_without_grace_cancels_running_and_waiting(engine: TransformersE
         assert FinishReason.CANCELLED == last.reason
 
 
-def test_the_thread_sleeps_while_there_is_nothing_to_do(engine: TransformersEngine) -> None:
+def test_the_thread_sleeps_while_there_is_nothing_to_do(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     collect(engine, ask())
     waits = 0
     wait = engine._loop._changed.wait
@@ -387,7 +393,7 @@ def test_the_thread_sleeps_while_there_is_nothing_to_do(engine: TransformersEngi
         waits += 1
         return wait(*args)
 
-    engine._loop._changed.wait = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(engine._loop._changed, "wait", counted)
     engine._loop.wake()
     assert not threading.Event().wait(0.2)
     assert waits <= 2
@@ -406,9 +412,9 @@ def test_stop_strings_and_the_end_of_text_end_an_answer(
     assert (FinishReason.STOP, stop) == (end.reason, end.stop_match)
     assert len(shorter) == end.completion_tokens < len(tokens)
 
-    ends = [s for s in range(200) if 0 in _greedy(tiny_engine, random_prompt(s, 5))]
-    answer = _greedy(tiny_engine, random_prompt(ends[0], 5))
-    request = ask("eos", random_prompt(ends[0], 5), sampling=Sampling(max_tokens=20))
+    prompts = (random_prompt(seed, 5) for seed in range(200))
+    prompt, answer = next((p, a) for p in prompts if 0 in (a := _greedy(tiny_engine, p)))
+    request = ask("eos", prompt, sampling=Sampling(max_tokens=20))
     text, tokens, end = collect(tiny_engine, request)
     assert FinishReason.EOS == end.reason
     assert answer[: answer.index(0) + 1] == [token.token_id for token in tokens]

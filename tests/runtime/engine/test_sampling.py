@@ -10,10 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runtime.engine.contract import EngineEvent, EngineRequest, Sampling
-from runtime.engine.sampling import Sampler, choose, invert, logprobs, penalise, warp
-from runtime.engine.stream import collect
-from runtime.engine.transformers_engine import TransformersEngine
 from transformers import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -23,6 +19,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from runtime.engine.contract import EngineEvent, EngineRequest, Sampling
+from runtime.engine.sampling import Sampler, choose, invert, logprobs, penalise, warp
+from runtime.engine.stream import collect
+from runtime.engine.transformers_engine import TransformersEngine
 from tests.tiny_models import random_prompt
 
 WIDTH = 50

@@ -7,10 +7,10 @@ import threading
 from contextlib import aclosing
 
 import pytest
+
 from memory.errors import EngineFailure, InvalidInput, Overloaded
 from runtime.engine.contract import EngineRequest, Finished, FinishReason, Sampling, TokenDelta
 from runtime.engine.stream import collect, stream
-
 from tests.fakes import FakeEngine
 
 ANSWER = " a naïve café, 東京都 🙂"
@@ -58,7 +58,7 @@ async def test_a_stream_raises_refusals_and_failures() -> None:
 async def until_free(engine: FakeEngine) -> None:
     """Waits until no generation runs; the test's time limit is the bound."""
     while engine.running:
-        await asyncio.sleep(0)
+        await asyncio.to_thread(threading.Event().wait, 0.001)
 
 
 async def test_closing_a_stream_cancels_its_generation() -> None:

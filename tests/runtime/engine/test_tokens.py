@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory.errors import InvalidInput
-from runtime.engine.tokens import TextCodec, open_ids
 from transformers import PreTrainedTokenizerFast
 
+from memory.errors import InvalidInput
+from runtime.engine.tokens import TextCodec, open_ids
 from tests.tiny_models import byte_level_tokenizer
 
 TEMPLATE = (
-    "{% for m in messages %}{% if m.role == 'robot' %}{{ raise_exception('no robots') }}{% endif %}"
-    "<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    "{% for m in messages %}"
+    "{% if m.role == 'robot' %}{{ raise_exception('no robots') }}{% endif %}"
+    "<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 
 
