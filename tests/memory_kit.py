@@ -40,7 +40,7 @@ def open_memory(
     return EditMemory.open(
         directory,
         encoder=encoder or HashEncoder(dimension=16),
-        limits=limits or MemoryLimits(storage_retry_s=0.0),
+        limits=limits or MemoryLimits(storage_retry_s=0.01),
         clock=clock or SettableClock(),
         make_index=FlatIndex,
         **more,
