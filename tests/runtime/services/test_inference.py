@@ -330,7 +330,7 @@ def test_a_full_engine_refuses_and_says_when_to_retry(tmp_path: Path) -> None:
 
 
 def test_too_many_calls_are_refused_before_any_work(tmp_path: Path) -> None:
-    engine, gate, server = slow_server(tmp_path, ServiceLimits(calls_max=1))
+    _, gate, server = slow_server(tmp_path, ServiceLimits(calls_max=1))
     with server as kit, kit.client() as client:
         with client.stream("slow") as stream:
             assert stream.provenance.path == "base"

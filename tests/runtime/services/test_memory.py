@@ -306,7 +306,7 @@ def test_search_finds_by_mention_and_refuses_bad_asking(client: Client) -> None:
 
 def test_reading_an_unknown_namespace_is_not_found(client: Client) -> None:
     for call in (
-        lambda: client.list_page(),
+        client.list_page,
         lambda: client.search_edits("x"),
         lambda: list(client.export_edits()),
         lambda: list(client.watch()),
