@@ -18,6 +18,7 @@ import numpy as np
 from classifiers.calibration import Floats, apply_isotonic
 from classifiers.features import FEATURES, features
 from classifiers.relation import FrameEncoder
+from classifiers.relation_net import RelationNet, net_from_record
 from classifiers.trees import TreeEnsemble, ensemble_from_record
 from memory.errors import InvalidInput, StartupError
 from memory.record import Candidate, Query
@@ -34,6 +35,7 @@ class FeatureWeights:
     """What the file holds, read and checked."""
 
     trees: TreeEnsemble
+    net: RelationNet
     knots: Floats  # (k,) log-odds, non-decreasing.
     probabilities: Floats  # (k,) non-decreasing.
     thresholds: tuple[tuple[float, float], ...]  # (error budget, score), by falling budget.
@@ -75,7 +77,7 @@ class CalibratedFeatureClassifier:
         """Returns the probability of "in scope" for each candidate, in their order."""
         if not candidates:
             return []
-        rows = features(query, candidates, self._frames)
+        rows = features(query, candidates, self._frames, self._weights.net)
         raw = self._weights.trees.score(rows)
         scores = apply_isotonic(raw, self._weights.knots, self._weights.probabilities)
         return [float(score) for score in np.clip(scores, 0.0, 1.0)]
@@ -133,6 +135,7 @@ def _checked(record: Mapping[str, Any], version: str) -> FeatureWeights:
     )
     return FeatureWeights(
         trees=ensemble_from_record(record),
+        net=net_from_record(record["relation_net"]),
         knots=knots,
         probabilities=values,
         thresholds=thresholds,

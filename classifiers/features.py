@@ -26,6 +26,7 @@ from classifiers.mention import (
     prepare,
 )
 from classifiers.relation import FrameEncoder
+from classifiers.relation_net import RelationNet
 from memory.record import Candidate, Edit, Query
 
 Features = npt.NDArray[np.float64]  # (n candidates, len(FEATURES))
@@ -56,6 +57,8 @@ FEATURES = (
     "frame_cosine",  # Of query frame and prompt frame.
     "statement_cosine",  # Of query frame and the frame with the target filled in.
     "frame_cosine_gap",  # To the best frame cosine among the candidates.
+    "relation_match",  # Log-odds by the relation network that both ask the same.
+    "relation_gap",  # To the best relation_match among the candidates.
     "same_subject_others",  # log1p of other candidates with this mention.
 )
 COLUMN = {name: index for index, name in enumerate(FEATURES)}
@@ -132,6 +135,8 @@ _WORD = re.compile(r"\w+")
 _SUFFIXES = ("ings", "ing", "ation", "ions", "ion", "ers", "er", "ors", "or", "ed", "es", "s", "e")
 _STEM_LETTERS_MIN = 4
 _EDITS_KEPT_MAX = 8192
+OTHER_NAMES_MAX = 5
+SENTENCES_AFTER_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +178,14 @@ class Sighting:
 
 
 def features(
-    query: Query, candidates: Sequence[Candidate], frames: FrameEncoder | None
+    query: Query,
+    candidates: Sequence[Candidate],
+    frames: FrameEncoder | None,
+    net: RelationNet | None = None,
 ) -> Features:
     """Returns the features of each candidate, (n, len(FEATURES)). Raises nothing for any text.
 
-    Without a frame encoder the columns of frame vectors are 0.
+    Without a frame encoder the columns of frame vectors are 0, without a network its columns.
     """
     table = np.zeros((len(candidates), len(FEATURES)))
     if not candidates:
@@ -185,20 +193,26 @@ def features(
     text = prepare(query.text)
     sightings = [_sight(text, candidate) for candidate in candidates]
     best = max(candidate.cosine for candidate in candidates)
+    names: dict[Place | None, set[str]] = {}  # Most candidates are not mentioned: they share one.
     for row, (candidate, sighting) in enumerate(zip(candidates, sightings, strict=True)):
+        place = sighting.place
+        if place not in names:
+            names[place] = names_in(text, focus_of(text, place), place)
         _fill(table[row], text, candidate, sighting, best)
+        others = names[place] - sighting.edit.prompt_words
+        table[row, COLUMN["other_names"]] = min(len(others), OTHER_NAMES_MAX)
         _fill_frame(table[row], sighting)
     _fill_company(table, sightings)
     if frames is not None:
-        _fill_vectors(table, sightings, frames)
+        _fill_vectors(table, sightings, frames, net)
     return table
 
 
-def frame_texts(query: Query, candidates: Sequence[Candidate]) -> list[str]:
-    """Returns the texts that `features` will have encoded, so that queries can share a batch."""
+def frame_texts(query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str, str] | None]:
+    """Returns what `features` will have encoded for each candidate; None without a mention."""
     text = prepare(query.text)
     sightings = [_sight(text, candidate) for candidate in candidates]
-    return [frame for sighting in sightings if sighting.place for frame in sighting.texts]
+    return [sighting.texts if sighting.place else None for sighting in sightings]
 
 
 def prepare_edit(edit: Edit) -> PreparedEdit:
@@ -251,12 +265,9 @@ def _fill(
     row: npt.NDArray[np.float64], text: Text, candidate: Candidate, sighting: Sighting, best: float
 ) -> None:
     place, edit = sighting.place, sighting.edit
-    focus = focus_of(text, place)
     row[COLUMN["cosine"]] = candidate.cosine
     row[COLUMN["cosine_gap"]] = best - candidate.cosine
     row[COLUMN["rank_share"]] = 1 / (1 + max(0, candidate.rank))
-    names = names_in(text, focus, place) - edit.prompt_words
-    row[COLUMN["other_names"]] = min(len(names), 5)
     row[COLUMN["target_in_query"]] = _contains(text.folded, edit.target)
     row[COLUMN["former_in_query"]] = _contains(text.folded, edit.former)
     if place is None:
@@ -265,9 +276,10 @@ def _fill(
     row[COLUMN["mention_share"]] = place.share
     row[COLUMN["mention_covered"]] = float(is_covered(text, place))
     row[COLUMN["subject_words"]] = math.log1p(len(edit.surfaces[0].folded))
+    focus = focus_of(text, place)
     row[COLUMN["words_before"]] = math.log1p(sum(start < focus for start, _ in text.words))
     later = [start for start in text.starts if start > place.start]
-    row[COLUMN["sentences_after"]] = min(len(later), 5)
+    row[COLUMN["sentences_after"]] = min(len(later), SENTENCES_AFTER_MAX)
     if later:
         first = _WORD.search(text.text, later[0])
         row[COLUMN["tail_starts_with_pronoun"]] = float(
@@ -301,7 +313,9 @@ def _fill_company(table: Features, sightings: Sequence[Sighting]) -> None:
         )
 
 
-def _fill_vectors(table: Features, sightings: Sequence[Sighting], frames: FrameEncoder) -> None:
+def _fill_vectors(
+    table: Features, sightings: Sequence[Sighting], frames: FrameEncoder, net: RelationNet | None
+) -> None:
     rows = [row for row, sighting in enumerate(sightings) if sighting.place is not None]
     if not rows:
         return
@@ -313,6 +327,10 @@ def _fill_vectors(table: Features, sightings: Sequence[Sighting], frames: FrameE
     table[rows, COLUMN["frame_cosine"]] = cosines
     table[rows, COLUMN["statement_cosine"]] = np.einsum("nd,nd->n", asked, statements)
     table[rows, COLUMN["frame_cosine_gap"]] = cosines.max() - cosines
+    if net is not None:
+        match = net.judge(asked, prompts, statements)
+        table[rows, COLUMN["relation_match"]] = match
+        table[rows, COLUMN["relation_gap"]] = match.max() - match
 
 
 def _inside(inner: Place, outer: Place) -> bool:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 RELATIONS_FILE = Path(__file__).resolve().parent / "relations.json"
 EXTRA_PREFIX = "x:"  # Marks relations of our own list, which have no Wikidata number here.
-OWN_PHRASES_SHARE = 0.5
+CHATTER_SHARE = 0.25
+VARIED_SHARE = 0.2
 CHATTER = (
     "I was reading about this yesterday.",
     "Let me ask you something.",
@@ -200,11 +201,7 @@ def relation_cases(
         )
 
     yield case("own_phrase", edit.subject, edit.relation, in_scope=True)
-    spelled = vary(random.choice(own).replace("{}", edit.subject), random)
-    yield Case(
-        text=spelled, home=home, kind="own_varied", in_scope=True, subject=edit.subject,
-        relation=edit.relation,
-    )  # fmt: skip
+    yield case("own_phrase", edit.subject, edit.relation, in_scope=True)
     for other in random.sample(book.others(edit.relation), 3):
         yield case("same_subject", edit.subject, other)
     confusable = confuse(edit.subject, other_subject, random)
@@ -220,7 +217,7 @@ def relation_cases(
     )  # fmt: skip
 
 
-def counterfact_cases(home: int, record: Mapping[str, Any], random: Random) -> Iterator[Case]:
+def counterfact_cases(home: int, record: Mapping[str, Any]) -> Iterator[Case]:
     """Yields the cases of a CounterFact record: its paraphrase, its neighbour, and variations."""
     subject, prompt = record["subject"], record["prompt"]
     given, neighbour = record["rephrase_prompt"], record["locality_prompt"]
@@ -229,26 +226,34 @@ def counterfact_cases(home: int, record: Mapping[str, Any], random: Random) -> I
     def yes(kind: str, text: str) -> Case:
         return Case(text=text, home=home, kind=kind, in_scope=True, subject=subject)
 
-    yield yes("edit_prompt", vary(prompt, random) if random.random() < 0.3 else prompt)
+    yield yes("edit_prompt", prompt)
     yield yes("paraphrase", given)
     yield yes("paraphrase_cleaned", cleaned)
-    yield yes("paraphrase_chatter", f"{random.choice(CHATTER)} {cleaned}")
-    yield yes("paraphrase_varied", vary(cleaned, random))
     yield Case(text=neighbour, home=home, kind="neighbour", in_scope=False)
-    yield Case(text=vary(neighbour, random), home=home, kind="neighbour", in_scope=False)
     statement = f"{prompt} {record['target_new']}."
     yield Case(text=f"{statement} {neighbour}", home=home, kind="distraction", in_scope=False)
 
 
-def zsre_cases(home: int, record: Mapping[str, Any], random: Random) -> Iterator[Case]:
+def zsre_cases(home: int, record: Mapping[str, Any]) -> Iterator[Case]:
     """Yields the cases of a zsRE record: question, rephrased question, an unrelated question."""
     subject = record["subject"]
     for kind, text in (("edit_prompt", record["src"]), ("paraphrase", record["rephrase"])):
         yield Case(text=text, home=home, kind=kind, in_scope=True, subject=subject)
-    varied = vary(record["rephrase"], random)
-    yield Case(text=varied, home=home, kind="own_varied", in_scope=True, subject=subject)
     unrelated = record["loc"].removeprefix("nq question: ")
     yield Case(text=unrelated, home=home, kind="general", in_scope=False)
+
+
+def roughen(case: Case, random: Random) -> Case:
+    """Returns the case as people put it: now and then after chatter, or spelled otherwise.
+
+    In-scope and out-of-scope queries alike, so that neither chatter nor spelling tells them apart.
+    """
+    text = case.text
+    if random.random() < VARIED_SHARE:
+        text = vary(text, random)
+    if random.random() < CHATTER_SHARE:
+        text = f"{random.choice(CHATTER)} {text}"
+    return replace(case, text=text)
 
 
 def clean_paraphrase(given: str, subject: str) -> str:
