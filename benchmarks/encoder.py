@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from benchmarks.report import describe_machine, percentiles, print_table, write_json
+from benchmarks.report import percentiles, print_table, write_json
+from evaluation.machine import describe_machine
 from memory.contracts import Matrix
 from memory.encoder import MiniLmEncoder
 

@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BaseStreamer
 
-from benchmarks.report import describe_machine, print_table, write_json
+from benchmarks.report import print_table, write_json
 from benchmarks.server_process import started_server
 from errata.client import Client
 from errata.results import NewEdit
+from evaluation.machine import describe_machine
 from runtime.build import model_folder
 
 EDIT = NewEdit(

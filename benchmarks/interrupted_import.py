@@ -1,8 +1,8 @@
 """A large import with kill -9 in the middle: resumed without loss and without duplicates.
 
-`python -m benchmarks.interrupted_import --edits 100000` starts a real server, streams the edits with
-an import id, kills the server when half of them are acknowledged, starts it again on the same
-data, sends the whole import again with the same id, and counts what is there, by subject.
+`python -m benchmarks.interrupted_import --edits 100000` starts a real server, streams the edits
+with an import id, kills the server when half of them are acknowledged, starts it again on the
+same data, sends the whole import again with the same id, and counts what is there, by subject.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.made_up import edits
-from benchmarks.report import describe_machine, print_table, write_json
+from benchmarks.report import print_table, write_json
 from benchmarks.server_process import ServerProcess, started_server
 from benchmarks.writes import new_edit
 from errata.client import Client
@@ -23,6 +23,7 @@ from errata.errors import ClientError
 from errata.options import ClientOptions
 from errata.results import ImportProgress, NewEdit
 from errata.retry import RetryPolicy
+from evaluation.machine import describe_machine
 
 IMPORT_ID = "interrupted"
 

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.made_up import JitteredEncoder, edits, questions
-from benchmarks.report import describe_machine, percentiles, print_table, write_json
+from benchmarks.report import percentiles, print_table, write_json
 from classifiers.calibrated import CalibratedFeatureClassifier
+from evaluation.machine import describe_machine
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.record import EditDraft, StageTimings

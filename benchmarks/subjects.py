@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 
 import ahocorasick
 
-from benchmarks.report import describe_machine, percentiles, print_table, write_json
+from benchmarks.report import percentiles, print_table, write_json
+from evaluation.machine import describe_machine
 from memory.subjects import SubjectMatcher
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"

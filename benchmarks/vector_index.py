@@ -18,7 +18,8 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from benchmarks.report import describe_machine, percentiles, print_table, write_json
+from benchmarks.report import percentiles, print_table, write_json
+from evaluation.machine import describe_machine
 from memory.contracts import Matrix
 from memory.encoder import MiniLmEncoder
 from memory.index import FLAT_MAX, FaissIndex, IndexRules

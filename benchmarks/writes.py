@@ -15,10 +15,11 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.made_up import edits
-from benchmarks.report import describe_machine, percentiles, print_table, write_json
+from benchmarks.report import percentiles, print_table, write_json
 from benchmarks.server_process import started_server
 from errata.client import Client
 from errata.results import NewEdit
+from evaluation.machine import describe_machine
 from memory.record import EditDraft
 
 

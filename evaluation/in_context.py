@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.report import describe_machine
 from evaluation.frozen import FrozenModel, same_but_near_ties
+from evaluation.machine import describe_machine
 from evaluation.metrics import Rate, exact, mean, rate, token_share
 from evaluation.records import ProbedEdit, read_counterfact
 from memory.record import ConflictPolicy, EditDraft, EditId, EditsPolicy, RouteKind
