@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PROTOS = ("resources", "inference", "memory")
@@ -28,13 +30,13 @@ def run_protoc(arguments: list[str], *, root: Path = ROOT) -> None:
 
     Raises RuntimeError when protoc refuses; its complaint is on stderr.
     """
-    from grpc_tools import _protoc_compiler  # noqa: PLC0415  # A tool of developers only.
+    compiler: Any = import_module("grpc_tools._protoc_compiler")  # A tool of developers only.
 
-    well_known = Path(_protoc_compiler.__file__).parent / "_proto"
+    well_known = Path(compiler.__file__).parent / "_proto"
     site_packages = sysconfig.get_paths()["purelib"]  # google/rpc/*.proto
     includes = [f"-I{folder}" for folder in (root, well_known, site_packages)]
     line = ["protoc", *includes, *arguments]
-    if status := _protoc_compiler.run_main([argument.encode() for argument in line]):
+    if status := compiler.run_main([argument.encode() for argument in line]):
         raise RuntimeError(f"protoc ended with status {status}; see its message above")
 
 

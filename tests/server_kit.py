@@ -105,13 +105,12 @@ def run_server(
     )
     engine = engine or FakeEngine(default=follow_new_fact)
     encoder = HashEncoder()
-    more = {"clock": clock} if clock else {}
     memory = EditMemory.open(
         directory,
         encoder=encoder,
         limits=memory_limits or MemoryLimits(storage_retry_s=0.0),
         make_index=FlatIndex,
-        **more,
+        clock=clock or time.time,
     )
     runner = QueryRunner(
         engine=engine,

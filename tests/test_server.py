@@ -38,7 +38,7 @@ class Process:
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**clean, "OMP_NUM_THREADS": "1"},
+            env={**clean, "OMP_NUM_THREADS": "1", "ERRATA_MODEL__THREADS": "1"},
         )
         self.lines: list[str] = []
 
@@ -99,6 +99,7 @@ def refusal(
     return refuse
 
 
+@pytest.mark.timeout(400)  # Two processes that load torch.
 def test_an_edit_outlives_the_process_and_a_second_server_is_refused(
     model: Path,
     tmp_path: Path,

@@ -5,6 +5,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,13 @@ from errata import errors
 from errata.aio_client import AsyncClient
 from errata.client import Client
 from errata.options import ClientOptions
-from errata.results import NewEdit, RouteKind
+from errata.results import ImportProgress, NewEdit, RouteKind
 from errata.retry import NO_RETRIES
 from tests.fakes import FakeEngine
 from tests.server_kit import Kit, run_server, wait_until
 
 PROMPT = "The mother tongue of Danielle Darrieux is"
-FACT = {"subject": "Danielle Darrieux", "prompt": PROMPT, "target": "English"}
+FACT: dict[str, Any] = {"subject": "Danielle Darrieux", "prompt": PROMPT, "target": "English"}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ async def test_import_takes_plain_and_async_sources_and_resumes(kit: Kit) -> Non
         for record in [*records(150), "{ bad"]:
             yield record
 
-    seen = []
+    seen: list[ImportProgress] = []
     async with connect(kit, "imports") as client:
         first = await client.import_edits(records(100), import_id="i")
         report = await client.import_edits(source(), import_id="i", progress=seen.append)

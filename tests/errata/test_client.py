@@ -20,7 +20,7 @@ from tests.fakes import FakeEngine
 from tests.server_kit import Kit, run_server, wait_until
 
 PROMPT = "The mother tongue of Danielle Darrieux is"
-FACT = {"subject": "Danielle Darrieux", "prompt": PROMPT, "target": "English"}
+FACT: dict[str, Any] = {"subject": "Danielle Darrieux", "prompt": PROMPT, "target": "English"}
 
 
 @pytest.fixture

@@ -39,10 +39,6 @@ def test_a_wait_never_outlasts_the_call() -> None:
 
 def test_jitter_spreads_waits_both_ways() -> None:
     policy = RetryPolicy(first_wait_s=1.0, jitter=0.2)
-    ends = [
-        policy.wait_s(
-            ServerUnavailable("m"), attempt=1, left_s=None, draw=lambda value=value: value
-        )
-        for value in (0.0, 1.0)
-    ]
-    assert ends == pytest.approx([0.8, 1.2])
+    error = ServerUnavailable("m")
+    assert policy.wait_s(error, attempt=1, left_s=None, draw=lambda: 0.0) == pytest.approx(0.8)
+    assert policy.wait_s(error, attempt=1, left_s=None, draw=lambda: 1.0) == pytest.approx(1.2)

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -108,7 +109,8 @@ def send(
     kit: Kit, *messages: memory_pb2.ImportEditsRequest
 ) -> list[memory_pb2.ImportEditsResponse]:
     with grpc.insecure_channel(kit.target) as channel:
-        stub = memory_pb2_grpc.MemoryServiceStub(channel)
+        make: Any = memory_pb2_grpc.MemoryServiceStub
+        stub = make(channel)
         return list(stub.ImportEdits(iter(messages)))
 
 
@@ -151,7 +153,8 @@ def test_an_import_that_is_cut_off_goes_on_without_duplicates(client: Client, ki
     for _ in range(4):
         cut = threading.Event()
         with grpc.insecure_channel(kit.target) as channel:
-            stub = memory_pb2_grpc.MemoryServiceStub(channel)
+            make: Any = memory_pb2_grpc.MemoryServiceStub
+            stub = make(channel)
 
             def messages(cut: threading.Event = cut) -> Iterator[memory_pb2.ImportEditsRequest]:
                 yield memory_pb2.ImportEditsRequest(options={"import_id": "big", "on_conflict": 2})
@@ -191,7 +194,8 @@ def test_the_client_resumes_when_the_connection_breaks(tmp_path: Path) -> None:
     with run_server(tmp_path) as kit:
         retry = RetryPolicy(attempts=5, first_wait_s=0.01)
         with kit.client(retry=retry) as client:
-            real, broken = client._memory.ImportEdits, []
+            real = client._memory.ImportEdits
+            broken: list[str] = []
 
             def flaky(messages: object) -> object:
                 call = real(messages)

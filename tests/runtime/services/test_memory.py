@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 import pytest
@@ -14,7 +15,7 @@ from errata.results import EditFilter, EditState, NewEdit, Outcome, RouteKind
 from protos.errata.v1 import memory_pb2, memory_pb2_grpc
 from tests.server_kit import Kit, run_server
 
-FACT = {"subject": "Messi", "prompt": "Messi plays", "target": "basketball"}
+FACT: dict[str, Any] = {"subject": "Messi", "prompt": "Messi plays", "target": "basketball"}
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,8 @@ def test_a_batch_of_none_or_too_many_is_refused(client: Client, count: int) -> N
 
 def test_a_request_of_a_batch_must_not_contradict_it(kit: Kit) -> None:
     with grpc.insecure_channel(kit.target) as channel:
-        stub = memory_pb2_grpc.MemoryServiceStub(channel)
+        make: Any = memory_pb2_grpc.MemoryServiceStub
+        stub = make(channel)
         for single in ({"parent": "namespaces/x"}, {"on_conflict": 2}, {"request_id": "r"}):
             request = memory_pb2.BatchCreateEditsRequest(requests=[single])
             with pytest.raises(grpc.RpcError) as caught:
@@ -210,7 +212,7 @@ def test_page_sizes_are_checked_coerced_and_defaulted(client: Client) -> None:
 
 
 def test_a_page_of_very_large_edits_is_cut_before_it_is_too_large(client: Client) -> None:
-    large = {"source": "é" * 2000, "former": "f" * 1000}
+    large: dict[str, Any] = {"source": "é" * 2000, "former": "f" * 1000}
     labels = {f"k{n}": "ü" * 250 for n in range(60)}
     client.create_edits(
         [
@@ -301,7 +303,7 @@ def test_search_finds_by_mention_and_refuses_bad_asking(client: Client) -> None:
     assert [hit.mention for hit in hits if hit.edit.subject == "Messi"] == ["Messi"]
     for given in ({"text": ""}, {"text": "x" * 5000}, {"text": "x", "limit": 101}):
         with pytest.raises(errors.InvalidRequest):
-            client.search_edits(**given)  # type: ignore[arg-type]
+            client.search_edits(**given)
 
 
 def test_reading_an_unknown_namespace_is_not_found(client: Client) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from errata import errors
+from errata.requests import RoutingOptions
 from errata.results import NewEdit, RouteKind
 from memory.errors import StartupError
 from protos.errata.v1 import inference_pb2, memory_pb2
@@ -27,7 +28,7 @@ from runtime.services.server import ErrataServer, Listening
 from tests.fakes import FakeEngine
 from tests.server_kit import Kit, run_server, wait_until
 
-UNARY = {
+UNARY: dict[str, Any] = {
     "/errata.v1.InferenceService/Generate": inference_pb2.GenerateRequest,
     "/errata.v1.InferenceService/Score": inference_pb2.ScoreRequest,
     "/errata.v1.InferenceService/ExplainRoute": inference_pb2.ExplainRouteRequest,
@@ -62,7 +63,7 @@ def channel(kit: Kit) -> Iterator[grpc.Channel]:
         yield opened
 
 
-def outcome(channel: grpc.Channel, method: str, data: bytes) -> grpc.StatusCode:
+def outcome(channel: Any, method: str, data: bytes) -> grpc.StatusCode:
     """Sends raw bytes; checks that every error says why in a machine-readable way."""
     failed = failure(channel, method, data)
     if failed is None:
@@ -77,7 +78,7 @@ def outcome(channel: grpc.Channel, method: str, data: bytes) -> grpc.StatusCode:
     return code
 
 
-def failure(channel: grpc.Channel, method: str, data: bytes) -> Any:
+def failure(channel: Any, method: str, data: bytes) -> Any:
     try:
         if method.endswith(STREAMS):
             list(channel.unary_stream(method)(data, timeout=20))
@@ -99,10 +100,12 @@ def test_random_bytes_never_look_like_our_fault(
     assert outcome(channel, method, data) not in MINE_TO_BLAME
 
 
-texts = st.sampled_from(
+texts: st.SearchStrategy[str] = st.sampled_from(
     ("", "x", "Messi", "Messi plays", "namespaces/default", "namespaces/-", "-", "messi", "é" * 300)
 ) | st.text(max_size=30)
-names = st.sampled_from(("namespaces/default/edits/messi", "namespaces/default/edits/none-x"))
+names: st.SearchStrategy[str] = st.sampled_from(
+    ("namespaces/default/edits/messi", "namespaces/default/edits/none-x")
+)
 wholes = st.sampled_from((0, 1, -1, 2, 20, 1000, 2**31 - 1, -(2**31)))
 longs = st.sampled_from((0, 1, -1, 2**63 - 1, -(2**63)))
 doubles = st.sampled_from((0.0, 1.0, -1.0, 0.5, 1e308, float("nan"), float("inf"), float("-inf")))
@@ -132,6 +135,7 @@ def fields_of(descriptor: Any, depth: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def value_of(field: Any, depth: int) -> st.SearchStrategy[Any] | None:
+    one: st.SearchStrategy[Any]
     if field.message_type is not None:
         if field.message_type.full_name == "google.protobuf.Timestamp":
             return stamps
@@ -167,7 +171,10 @@ def test_well_formed_extremes_never_look_like_our_fault(
 
 def test_the_server_answers_well_after_all_that(kit: Kit) -> None:
     with kit.client() as client:
-        assert client.generate("Messi plays").route is RouteKind.EDITED
+        fact: Any = {"subject": "Bo", "prompt": "Bo plays", "target": "go"}
+        client.create_edit(**fact, namespace="afterwards")
+        routing = RoutingOptions(namespace="afterwards")
+        assert client.generate("Bo plays", routing=routing).route is RouteKind.EDITED
     assert kit.engine.running == 0
 
 
@@ -301,7 +308,7 @@ def test_a_drain_can_be_hurried(tmp_path: Path) -> None:
 
 def test_a_fault_of_ours_is_logged_with_its_trace_and_told_without(kit: Kit) -> None:
     real = kit.memory.get
-    kit.memory.get = lambda *_, **__: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    kit.memory.get = lambda *_, **__: 1 / 0  # type: ignore[method-assign,assignment]
     try:
         with (
             structlog.testing.capture_logs() as lines,
