@@ -10,15 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from errata.client import Client
 from errata.errors import ClientError
+from errata.records import to_record
 from errata.results import Answer, RouteKind
 from errata.show import Screen, one_line
+from errata.show_route import route_note
 
 SUBJECT = "Danielle Darrieux"
 CLOZE = "The mother tongue of Danielle Darrieux is"
@@ -32,12 +33,12 @@ UNTOUCHED = (
     "Danielle Darrieux was born in",
 )
 MAX_TOKENS = 16
-ANSWER_CHARS, PROMPT_CHARS = 22, 48
+EDIT_ID = "darrieux-mother-tongue"
 KEEP_RUNNING = (
     ("make serve", "keeps a server running on 127.0.0.1:50051"),
-    ("errata serve", "the same, with flags: --model, --device, --data-dir ... (--help)"),
-    ("python server.py", "the same, without the command line"),
-    ('errata generate "..."', "asks it; also chat, explain, edit add, import, status, doctor"),
+    ("errata serve", "the same with flags: --model, --device ..."),
+    ("python server.py", "the same without the command line"),
+    ('errata generate "..."', "asks it; also chat, explain, edit add ..."),
 )
 
 Ask = Callable[[str], str]
@@ -57,7 +58,7 @@ class Story:
         self._heading("1", "Ask the frozen model")
         self.ask(CLOZE)
         self._heading("2", "Correct it: one edit, no training, no restart")
-        self.edit(SUBJECT, CLOZE, TARGET, FORMER)
+        self.edit(SUBJECT, CLOZE, TARGET, former=FORMER, edit_id=EDIT_ID)
         self._heading("3", "Ask again, and in other words")
         for prompt in (CLOZE, *PARAPHRASES):
             self.ask(prompt)
@@ -74,27 +75,31 @@ class Story:
         answer = self.client.generate(prompt, max_tokens=MAX_TOKENS, stop=["\n"])
         self.answers.append(answer)
         if self.screen.json:
-            self.screen.record({"prompt": prompt, "answer": answer})
+            self.screen.record({"prompt": prompt, **to_record(answer)})
         else:
-            self.screen.out.print(_answer_line(prompt, answer))
+            self.screen.line(_answer_lines(prompt, answer))
         return answer
 
-    def edit(self, subject: str, prompt: str, target: str, former: str | None = None) -> None:
+    def edit(
+        self, subject: str, prompt: str, target: str, *, former: str = "", edit_id: str = ""
+    ) -> None:
         """Adds an edit and shows it."""
         written = self.client.create_edit(
             subject=subject,
             prompt=prompt,
             target=target,
-            former=former,
+            former=former or None,
+            edit_id=edit_id,
             on_conflict="supersede",
             author="demo",
         )
         if self.screen.json:
             self.screen.record(written)
             return
-        line = Text("   ").append(one_line(f"{prompt} "), "").append(one_line(target), "bold green")
-        line.append(f"   edit {written.id}, sequence {written.sequence}", "dim")
-        self.screen.out.print(line, soft_wrap=True)
+        line = Text("   ").append(one_line(prompt)).append("  ")
+        line.append(one_line(target), "bold green")
+        line.append(f"\n     added as {written.id}, durable at sequence {written.sequence}", "dim")
+        self.screen.line(line)
 
     def own_fact(self, ask: Ask) -> bool:
         """Takes one fact from the person; False when they have had enough."""
@@ -135,20 +140,12 @@ def ask_person() -> Ask | None:
     return ask
 
 
-def _answer_line(prompt: str, answer: Answer) -> Padding:
-    """One answer as columns: prompt, answer, route, edit and score, time."""
-    edited = answer.route is RouteKind.EDITED
-    colour = "green" if edited else "blue"
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=PROMPT_CHARS, overflow="fold")
-    grid.add_column(width=ANSWER_CHARS, overflow="fold", style=f"bold {colour}")
-    grid.add_column(overflow="fold")
-    route = Text(f"EDITED by {answer.path}" if edited else "BASE", colour)
-    for edit in answer.edits:
-        route.append(f" {edit.id} score {edit.score:.2f}", "")
-    route.append(f"  {answer.timings.total_ms:.0f} ms", "dim")
-    grid.add_row(Text(one_line(prompt)), Text(one_line(answer.text) or "(nothing)"), route)
-    return Padding(grid, (0, 0, 0, 3))
+def _answer_lines(prompt: str, answer: Answer) -> Text:
+    """Prompt and answer, and under them which way it went: route, edit, score, time."""
+    style = "bold green" if answer.route is RouteKind.EDITED else "bold blue"
+    lines = Text("   ").append(one_line(prompt)).append("  ")
+    lines.append(one_line(answer.text) or "(nothing)", style).append("\n     ")
+    return lines.append_text(route_note(answer.provenance, answer.timings, statements=False))
 
 
 def closing(seconds: float) -> Panel:

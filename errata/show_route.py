@@ -19,12 +19,17 @@ from errata.show import Screen, one_line, printable
 STATEMENT_CHARS = 80
 
 
-def route_note(provenance: Provenance, timings: Timings | None = None) -> Text:
-    """Tells in one line which way an answer went: route, edit, score, time."""
+def route_note(
+    provenance: Provenance, timings: Timings | None = None, *, statements: bool = True
+) -> Text:
+    """Tells in one line which way an answer went: route, edit, score, time.
+
+    Without `statements` an edit is named by its id alone.
+    """
     parts: list[Text] = []
     if provenance.route is RouteKind.EDITED:
         parts.append(Text(f"EDITED by {provenance.path}", "bold green"))
-        parts += [Text(_used(edit)) for edit in provenance.edits]
+        parts += [Text(_used(edit, statement=statements)) for edit in provenance.edits]
     else:
         parts.append(Text("BASE", "bold blue"))
         parts.append(Text(printable(provenance.reason)))
@@ -42,8 +47,9 @@ def time_text(timings: Timings) -> str:
     return f"{timings.total_ms:.0f} ms (routing {routing:.1f} ms)"
 
 
-def _used(edit: ScoredEdit) -> str:
-    return f"{edit.id} “{one_line(edit.statement, 80)}” score {score_text(edit)}"
+def _used(edit: ScoredEdit, *, statement: bool) -> str:
+    fact = f" “{one_line(edit.statement, STATEMENT_CHARS)}”" if statement else ""
+    return f"{edit.id}{fact} score {score_text(edit)}"
 
 
 def score_text(edit: ScoredEdit) -> str:

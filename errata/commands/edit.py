@@ -105,8 +105,8 @@ def add(
 
     Examples:
       errata edit add "The mother tongue of {Danielle Darrieux} is" English
-      errata edit add "Lionel Messi plays" basketball -s "Lionel Messi" --expires 30d
-      errata edit add "{Messi} plays" golf --former football --on-conflict supersede
+      errata edit add "Messi plays" basketball --subject Messi --expires 30d
+      errata edit add "{Messi} plays" golf --on-conflict supersede
     """
     screen = Screen.open(json=as_json)
     with connected(screen, address, namespace=namespace, timeout_s=timeout) as client:

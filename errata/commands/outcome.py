@@ -32,7 +32,7 @@ from errata.errors import (
     ServerUnavailable,
 )
 from errata.show import Screen, printable
-from memory.errors import ErrataError, InvalidInput
+from memory.errors import ErrataError, InvalidInput, StartupError
 
 FAILED, INPUT, UNREACHABLE, REFUSED, SERVER_FAILED, PARTLY, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
 
@@ -47,9 +47,9 @@ def reported(screen: Screen) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        _report(screen, error.message, hint=_hint(error), details=_details(error))
+        _report(screen, _message(error), hint=_hint(error), details=_details(error))
         raise typer.Exit(_exit_code(error)) from error
-    except (UsageProblem, InvalidInput, ValueError) as error:
+    except (UsageProblem, InvalidInput, StartupError, ValueError) as error:
         _report(screen, str(error))
         raise typer.Exit(INPUT) from error
     except ErrataError as error:
@@ -70,10 +70,18 @@ def _report(
         sys.stderr.write(json.dumps({"error": kept}, ensure_ascii=False) + "\n")
         return
     screen.note(f"Error: {printable(message)}", style="bold red")
-    for violation in (details or {}).get("violations", ()):  # type: ignore[attr-defined]
-        screen.note(f"  {violation['field']}: {violation['description']}", style="")
     if hint:
         screen.note(hint, style="")
+
+
+def _message(error: ClientError) -> str:
+    """Returns the server's sentence, with the wrong fields that it does not name itself."""
+    unsaid = [
+        f"{item.field}: {item.description}"
+        for item in error.violations
+        if item.description not in error.message
+    ]
+    return "\n  ".join([error.message, *unsaid])
 
 
 def _details(error: ClientError) -> dict[str, object]:

@@ -154,7 +154,7 @@ def serve(
 
     Examples:
       errata serve
-      errata serve --model Qwen/Qwen2.5-1.5B-Instruct --device cuda --data-dir /var/lib/errata
+      errata serve --model Qwen/Qwen2.5-1.5B-Instruct --device cuda
       errata serve --listen 127.0.0.1:0 --print-config
     """
     flags: Flags = {

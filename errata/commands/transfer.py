@@ -79,7 +79,7 @@ def import_(
 
     Examples:
       errata import edits.jsonl
-      errata import counterfact.json --on-conflict supersede --report refused.jsonl
+      errata import counterfact.json --on-conflict supersede --report bad.jsonl
       errata import facts.csv --dry-run
     """
     screen = Screen.open(json=as_json)
