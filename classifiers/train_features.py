@@ -54,7 +54,7 @@ from memory.encoder import MiniLmEncoder
 log = logging.getLogger(__name__)
 
 BUDGETS = (0.2, 0.1, 0.05, 0.03, 0.02, 0.015, 0.01, 0.005, 0.003)
-BUDGET_DEFAULT = 0.015
+BUDGET_DEFAULT = 0.01
 # What out-of-scope traffic is taken to be when a budget is promised: mostly other things, one query
 # in ten about an edit's own subject.
 MIXTURE = {
