@@ -67,8 +67,8 @@ class ModelSection(_Section):
     """Hub name or folder of any causal model of transformers; the default ships with Errata."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model computes; auto takes a GPU when there is one."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the weights; auto is float32 on a CPU, the model's own on a GPU."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of the weights; auto is fp32 on a CPU, the model's own on a GPU."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of the model; 0 takes the number of cores."""
     concurrent_max: int = Field(default=16, ge=1, le=1024)

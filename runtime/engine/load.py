@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from memory.errors import ModelLoadError
 
@@ -51,12 +53,13 @@ def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") 
     try:
         config = AutoConfig.from_pretrained(name_or_path, local_files_only=local_only)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, local_files_only=local_only)
-        model = AutoModelForCausalLM.from_pretrained(
-            name_or_path,
-            config=config,
-            dtype=_choose_dtype(dtype, place),
-            local_files_only=local_only,
-        )
+        with _no_progress_bar():
+            model = AutoModelForCausalLM.from_pretrained(
+                name_or_path,
+                config=config,
+                dtype=_choose_dtype(dtype, place),
+                local_files_only=local_only,
+            )
         model = model.to(place).eval().requires_grad_(requires_grad=False)
     except Exception as error:
         raise ModelLoadError(
@@ -72,6 +75,18 @@ def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") 
         context_tokens=_context_tokens(model.config, tokenizer),
         eos_ids=_eos_ids(model),
     )
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keeps transformers' bars out of a server's log; its setting is given back."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def choose_device(device: str) -> str:
