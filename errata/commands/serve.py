@@ -50,7 +50,7 @@ Device = Annotated[
 ]
 Dtype = Annotated[
     str | None,
-    _model_flag("auto|float32|bfloat16|float16", "Precision of the weights.", "auto"),
+    _model_flag("auto|fp32|bf16|fp16", "Precision of the weights.", "auto"),
 ]
 Threads = Annotated[
     int | None, _model_flag("N", "CPU threads of the model; 0 takes the number of cores.", "0")
