@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers.calibrated import (
@@ -114,11 +114,25 @@ def test_neighbours_other_relations_and_other_questions_are_in_no_scope(
     assert hits(text, pool, encoder, classifier) == []
 
 
-@given(st.text(max_size=60))
-def test_scores_of_any_text_are_probabilities(text: str) -> None:
-    encoder = HashEncoder(384)
-    classifier = CalibratedFeatureClassifier.load(encoder)
-    pool = RetrievalPool(EDITS, encoder)
+HASHED = HashEncoder(384)
+
+
+@pytest.fixture(scope="module")
+def hashed_pool() -> RetrievalPool:
+    return RetrievalPool(EDITS, HASHED)
+
+
+@pytest.fixture(scope="module")
+def hashed_classifier() -> CalibratedFeatureClassifier:
+    return CalibratedFeatureClassifier.load(HASHED)
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=st.text(max_size=60))
+def test_scores_of_any_text_are_probabilities(
+    text: str, hashed_pool: RetrievalPool, hashed_classifier: CalibratedFeatureClassifier
+) -> None:
+    encoder, pool, classifier = HASHED, hashed_pool, hashed_classifier
     query = Query(text=text, vector=encoder.encode(text))
     found = pool.candidates(query, home=None, size=len(EDITS), k=8)
     scores = classifier.score(query, [candidate for _, candidate in found])

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers.calibration import (
@@ -20,6 +20,7 @@ from classifiers.calibration import (
 shares = st.floats(0, 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-9, 9), st.booleans()), min_size=1, max_size=60))
 def test_the_calibration_curve_rises_and_stays_inside_0_and_1(
     pairs: list[tuple[float, bool]],
@@ -60,6 +61,7 @@ def test_the_interval_agrees_with_published_values() -> None:
     assert binomial_upper(0, 0) == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(shares, min_size=1, max_size=400), shares)
 def test_a_threshold_keeps_its_budget_even_at_ties(scores: list[float], budget: float) -> None:
     threshold = threshold_for_budget(scores, budget)
@@ -68,6 +70,7 @@ def test_a_threshold_keeps_its_budget_even_at_ties(scores: list[float], budget: 
         assert binomial_upper(routed, len(scores)) <= max(budget, 1.0 if budget == 1 else 0)
 
 
+@settings(deadline=None)
 @given(st.lists(shares, min_size=1, max_size=200))
 def test_a_smaller_budget_never_lowers_the_threshold(scores: list[float]) -> None:
     chosen = [threshold_for_budget(scores, budget) for budget in (0.5, 0.2, 0.1, 0.05, 0.02)]

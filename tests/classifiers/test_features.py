@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers.features import COLUMN, FEATURES, features
@@ -121,6 +121,7 @@ def test_frames_of_edits_are_encoded_once_and_the_cache_is_bounded() -> None:
 texts = st.text(max_size=80)
 
 
+@settings(deadline=None)
 @given(texts, st.lists(st.tuples(texts, texts, texts), max_size=4))
 def test_features_of_any_texts_are_finite(
     text: str, given_edits: Sequence[tuple[str, str, str]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers.mention import (
@@ -79,6 +79,7 @@ def test_other_names_leave_out_sentence_starts_and_the_mention() -> None:
     assert names_in(text, focus_of(text, place), place) == {"barcelona", "rosario"}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=20))
 def test_any_text_has_a_frame_of_bounded_length(query: str, subject: str) -> None:
     text = prepare(query)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.errors import InvalidInput
@@ -37,6 +37,7 @@ drafts = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(drafts)
 def test_a_draft_survives_the_round_trip_on_one_line(draft: EditDraft) -> None:
     line = record_to_json(draft)
@@ -44,6 +45,7 @@ def test_a_draft_survives_the_round_trip_on_one_line(draft: EditDraft) -> None:
     assert json_to_draft(line) == draft
 
 
+@settings(deadline=None)
 @given(drafts, st.sampled_from([EditState.ACTIVE, EditState.CONSOLIDATED]))
 def test_an_exported_edit_can_be_made_again(draft: EditDraft, state: EditState) -> None:
     edit = Edit(

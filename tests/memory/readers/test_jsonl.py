@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.readers.jsonl import LINE_BYTES_MAX
@@ -66,6 +66,7 @@ def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -
     assert [type(row) for row in read_edits(path)] == [ReadEdit, ReadEdit]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_no_bytes_make_the_reader_raise(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
