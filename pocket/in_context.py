@@ -27,6 +27,8 @@ from pocket.templates import (
 
 Piece = tuple[str, float]  # text, and the weight of its tokens in the loss
 END_MARK = "<|end|>"
+LEDGER_SHARE = 0.35
+LEDGER_FRAMES = ("{} is", "{}:", "{} -", "{} has", "{} goes with", "{} =")
 QUERY_WEIGHT = 0.1  # a prompt's words: its subject repeats one of the context, which is worth
 # learning; the words of new facts are noise and weigh nothing
 
@@ -99,6 +101,8 @@ class ContextMaker:
         for fact in self.facts:
             self.by_relation[fact["relation"]].append(fact)
             self.by_subject[fact["subject"]].append(fact)
+        self.objects = {name: sorted({fact["object"] for fact in group})
+                        for name, group in self.by_relation.items()}
         self.many_sided = [f for f in self.facts if len(self.by_subject[f["subject"]]) > 1]
 
     def _own(self, random: Random, subject: str | None) -> NewFact:
@@ -110,7 +114,7 @@ class ContextMaker:
             fact = random.choice(self.by_subject[str(subject)])
         relation = fact["relation"]
         phrasings = self.relations[relation].phrasings
-        target = random.choice(self.by_relation[relation])["object"]
+        target = random.choice(self.objects[relation])
         if random.random() < 0.45 or target == fact["object"]:
             target = self.pool.answer(random)
         known = random.random() < 0.55
@@ -120,14 +124,14 @@ class ContextMaker:
     def new_fact(self, random: Random, subject: str | None = None) -> NewFact:
         """Draws a counterfactual fact, about `subject` where it is given."""
         draw = random.random()
-        if draw < 0.40:
+        if draw < 0.45:
             return self._own(random, subject)
         name = subject or self.pool.subject(random)
         if subject is None and random.random() < 0.12:
             name = random.choice(self.facts)["subject"]
         target = self.pool.answer(random)
-        if draw < 0.70 and self.families.groups:
-            phrasings, answers = random.choice(self.families.groups[: 10**6])
+        if draw < 0.75 and self.families.groups:
+            phrasings, answers = random.choice(self.families.groups)
             target = random.choice(answers) if random.random() < 0.4 else target
         else:
             phrasings = self.pool.relation(random)
@@ -175,9 +179,9 @@ class ContextMaker:
     def query(self, facts: list[NewFact], random: Random) -> tuple[str, str]:
         """Draws a prompt about the document's facts, as (prompt, answer)."""
         draw, fact = random.random(), random.choice(facts)
-        if draw < 0.27 and (retained := self.retained(facts, random)) is not None:
+        if draw < 0.22 and (retained := self.retained(facts, random)) is not None:
             return retained
-        if draw < 0.45:
+        if draw < 0.40:
             return fill(fact.used, fact.subject), fact.target
         others = [p for p in fact.phrasings if p != fact.used]
         if random.random() < 0.4:
@@ -194,9 +198,46 @@ class ContextMaker:
         prompt, answer = self.query(facts, random)
         return [(f"{facts[0].line(random)}\nPrompt: {prompt}", 0.0), (f" {answer}", 1.0)]
 
+    def ledger(self, random: Random) -> list[Piece]:
+        """Returns three to six short facts in one relation, each asked once.
+
+        The densest lesson in finding a subject's line and copying what follows it. In one of our
+        own relations lines and prompts are paraphrases of each other, and some subjects are known:
+        there the new fact must win over the old one, and a known subject that is not named in the
+        lines keeps its own answer.
+        """
+        fact = random.choice(self.facts)
+        same = self.by_relation[fact["relation"]]
+        own = random.random() < 0.55
+        if own:
+            phrasings = self.relations[fact["relation"]].phrasings
+        else:
+            group = random.choice((self.new_fact(random).phrasings, LEDGER_FRAMES))
+            phrasings = (random.choice(group),)
+        subjects = [self.pool.subject(random) for _ in range(random.randint(1, 3))]
+        known = random.sample(same, min(len(same), random.randint(1, 2)))
+        subjects += [other["subject"] for other in known]
+        in_kind, objects = random.random() < 0.5, self.objects[fact["relation"]]
+        answers = {subject: random.choice(objects) if in_kind else self.pool.answer(random)
+                   for subject in subjects}
+        order = random.sample(list(answers), len(answers))
+        lines = "".join(f"New Fact: {fill(random.choice(phrasings), subject)} {answers[subject]}\n"
+                        for subject in order)
+        asked = [(fill(random.choice(phrasings), subject), answers[subject]) for subject in answers]
+        spared = random.choice(same)
+        if own and spared["subject"] not in answers and random.random() < 0.5:
+            asked.append(self.known(spared, random))
+        random.shuffle(asked)
+        pieces: list[Piece] = [(lines, 0.0)]
+        for prompt, answer in asked:
+            pieces += [(f"Prompt: {prompt}", 0.0), (f" {answer}{END_MARK}", 1.0)]
+        return pieces
+
     def document(self, random: Random) -> list[Piece]:
         """Returns an in-context document as pieces of text with weights."""
         pieces: list[Piece] = []
+        if random.random() < LEDGER_SHARE:
+            return self.ledger(random)
         if random.random() < 0.06:
             for _ in range(random.randint(2, 7)):
                 pieces += [*self.block(random), ("\n\n", 0.0)]
@@ -205,7 +246,7 @@ class ContextMaker:
         in_chat = not pieces and random.random() < 0.15
         if not in_chat:
             pieces.append(("\n".join(lines) + "\n", 0.0))
-        for turn in range(random.choice((1, 2, 3))):
+        for turn in range(random.choice((1, 2, 3, 4))):
             prompt, answer = self.query(facts, random)
             if in_chat:
                 pieces.append((chat(prompt, lines if turn == 0 else []), 0.0 if turn == 0

@@ -1,7 +1,8 @@
 """Trains a pocket model: `python -m pocket.train --size base --data DIR --out DIR --resume`.
 
 Warm-up, constant rate, and a linear decay that starts at `--decay-at` (a share of the steps) or as
-soon as a file `decay_now` stands in the run's folder, so that a run can be ended by the clock.
+soon as a file `decay_now` stands in the run's folder. A file `decay_until` there, holding seconds
+since 1970, makes the decay end at that time instead, so that a run can be ended by the clock.
 `mixture.json` in that folder, where there is one, replaces the mixture from the next step on.
 """
 
@@ -43,12 +44,13 @@ class Run:
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.decay_from = int(arguments.steps * arguments.decay_at)
         self.decay_steps = max(1, arguments.steps - self.decay_from)
+        self.decay_s, self.clock_share = 0.0, 1.0
 
     def save(self) -> None:
         """Writes the checkpoint, atomically."""
         path = self.arguments.out / "checkpoint.pt"
         state = {name: getattr(self, name) for name in
-                 ("step", "tokens", "seconds", "decay_from", "decay_steps")}
+                 ("step", "tokens", "seconds", "decay_from", "decay_steps", "decay_s")}
         state |= {"shape": self.network.shape.as_dict(), "network": self.network.state_dict(),
                   "muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
         torch.save(state, path.with_suffix(".new"))
@@ -60,8 +62,8 @@ class Run:
         if not path.exists():
             return
         state = torch.load(path, map_location=self.device, weights_only=True)
-        for name in ("step", "tokens", "seconds"):
-            setattr(self, name, state[name])
+        for name in ("step", "tokens", "seconds", "decay_s"):
+            setattr(self, name, state.get(name, 0.0))
         self.network.load_state_dict(state["network"])
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
@@ -72,17 +74,26 @@ class Run:
         """Returns the step's share of the full learning rate."""
         warm = min(1.0, (self.step + 1) / 100)
         gone = max(0, self.step - self.decay_from) / self.decay_steps
-        return float(warm * max(0.0, 1.0 - gone))
+        return float(warm * min(self.clock_share, max(0.0, 1.0 - gone)))
+
+    def over(self) -> bool:
+        """Says whether the decay has ended."""
+        return self.step >= self.decay_from + self.decay_steps or self.clock_share <= 0.0
 
     def obey(self) -> Mixture:
         """Reads the control files; returns the mixture, with induction in the first steps."""
         path = self.arguments.out / "mixture.json"
         mixture = Mixture(**json.loads(path.read_text())) if path.exists() else Mixture()
         decay_now = (self.arguments.out / "decay_now").exists()
-        agreed: tuple[Mixture, bool] = team.agree((mixture, decay_now))
-        mixture, decay_now = agreed
+        path = self.arguments.out / "decay_until"
+        left_s = max(0.0, float(path.read_text()) - time.time()) if path.exists() else None
+        agreed: tuple[Mixture, bool, float | None] = team.agree((mixture, decay_now, left_s))
+        mixture, decay_now, left_s = agreed
         if decay_now and self.step < self.decay_from:
             self.decay_from = self.step
+        if left_s is not None:
+            self.decay_s = max(self.decay_s, left_s)
+            self.clock_share = left_s / max(self.decay_s, 1e-9)
         early = self.step < INDUCTION_STEPS
         return replace(mixture, induction=0.12 if early else mixture.induction)
 
@@ -148,12 +159,12 @@ def loop(run: Run, evaluation: Evaluation) -> None:
     saved = evaluated = logged = time.monotonic()
     seen = run.tokens
     losses: list[float] = []
-    while run.step < run.decay_from + run.decay_steps:
+    while not run.over():
         begun = time.monotonic()
         losses.append(run.train_step())
         now = time.monotonic()
         run.seconds += now - begun
-        last = run.step >= run.decay_from + run.decay_steps
+        last = run.over()
         if team.rank():
             continue
         if run.step % 20 == 0 or last:
@@ -169,8 +180,9 @@ def loop(run: Run, evaluation: Evaluation) -> None:
                 log.write(json.dumps(line) + "\n")
             export(run.network, tokenizer, out / "export" / run.arguments.size)
             evaluated = time.monotonic()
-        if now - saved > run.arguments.save_every_s or last:
+        if now - saved > run.arguments.save_every_s or last or (out / "save_now").exists():
             run.save()
+            (out / "save_now").unlink(missing_ok=True)
             saved = time.monotonic()
 
 

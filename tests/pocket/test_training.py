@@ -1,13 +1,21 @@
 """The training network is Llama, its head's loss is cross-entropy, and a run resumes exactly."""
 
+import time
+
+import pytest
 import torch
 import torch.nn.functional as functional
 
 from pocket.export import export, to_llama
 from pocket.network import Network, Shape
-from pocket.train import Run
+from pocket.train import SHAPES, Run
 
 SHAPE = Shape(3000, 32, 2, 2, 48)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setitem(SHAPES, "nano", SHAPE)
 
 
 def test_network_computes_what_llama_computes(tokenizer):
@@ -77,3 +85,18 @@ def test_export_is_replaced_whole(tmp_path, tokenizer):
     assert [folder] == [path for path in tmp_path.iterdir() if path.is_dir()]
     assert (folder / "model.safetensors").exists()
     assert "chat_template.jinja" in {path.name for path in folder.iterdir()}
+
+
+def test_decay_until_ends_the_run_by_the_clock(arguments, corpus):
+    arguments.steps = 1000
+    run = Run(arguments, corpus)
+    run.step = 200
+    (arguments.out / "decay_until").write_text(str(time.time() + 100))
+    run.obey()
+    assert run.rate() == 1.0
+    (arguments.out / "decay_until").write_text(str(time.time() + 50))
+    run.obey()
+    assert 0.4 < run.rate() < 0.6
+    (arguments.out / "decay_until").write_text("0")
+    run.obey()
+    assert run.over()
