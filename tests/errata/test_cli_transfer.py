@@ -244,6 +244,29 @@ def test_ctrl_c_ends_a_running_import_and_the_same_command_goes_on(
         assert 400 == len({edit["subject"] for edit in found}) == len(found)
 
 
+@pytest.mark.slow
+def test_100_000_edits_survive_a_killed_import_without_duplicates(tmp_path: Path) -> None:
+    """The importing process is killed (SIGKILL) in the middle; the same command goes on."""
+    count = 100_000
+    file = write_jsonl(tmp_path / "edits.jsonl", [record(number) for number in range(count)])
+    command = [sys.executable, "-m", "errata.cli", "import", str(file), "--json"]
+    with shell(tmp_path / "memory") as opened:
+        environment = {**os.environ, "ERRATA_ADDRESS": opened.kit.target}
+        with subprocess.Popen(command, cwd=ROOT, env=environment) as importing:
+            opened.kit.memory.wait_for(count // 3, 600.0)
+            importing.kill()
+        taken = opened.kit.memory.snapshot().count(Namespace("default"))
+        assert count // 3 <= taken < count
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        summary = json.loads(done.stdout)
+        assert count == summary["created"] + summary["already_imported"]
+        assert summary["already_imported"] >= count // 3
+        names = opened("export").out.splitlines()
+        assert count == len(names) == len({json.loads(line)["subject"] for line in names})
+
+
 def test_a_server_that_goes_away_is_told_with_the_way_to_resume(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "edits.jsonl", [record(1)])
     with shell(tmp_path / "memory") as opened:
