@@ -62,12 +62,12 @@ def run_command(*arguments: str, given: str | None = None, address: str = "127.0
 
 
 @contextmanager
-def shell(directory: Path) -> Iterator[Shell]:
+def shell(directory: Path, **listening: Any) -> Iterator[Shell]:
     """Serves fakes while the block runs and types at them; the server's log goes nowhere."""
     former = structlog.get_config()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     try:
-        with run_server(directory) as kit:
+        with run_server(directory, **listening) as kit:
             yield Shell(kit)
     finally:
         structlog.configure(**former)

@@ -21,7 +21,7 @@ Address = Annotated[
         "-a",
         envvar="ERRATA_ADDRESS",
         metavar="HOST:PORT",
-        help="The server to talk to.",
+        help="The server to talk to; tls://HOST:PORT for one that speaks TLS.",
         rich_help_panel=CONNECTION_PANEL,
     ),
 ]

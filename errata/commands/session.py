@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errata.commands.outcome import reported
+from errata.commands.outcome import UsageProblem, reported
 from errata.show import Screen
 
 if TYPE_CHECKING:
     from errata.client import Client
+
+TLS_PREFIX = "tls://"
+TLS_CA_VARIABLE = "ERRATA_TLS_CA"
 
 
 @contextmanager
 def connected(
     screen: Screen, address: str, *, namespace: str = "default", timeout_s: float = 60.0
 ) -> Iterator[Client]:
-    """Opens a client for one command; every expected failure inside ends it with its exit code."""
-    from errata.client import Client  # noqa: PLC0415  # gRPC: not for `--help`.
+    """Opens a client for one command; every expected failure inside ends it with its exit code.
 
-    with (
-        reported(screen),
-        Client(address, namespace=namespace, timeout_s=timeout_s) as client,
-    ):
-        yield client
+    An address that begins with tls:// is reached through TLS.
+    """
+    from errata.client import Client  # noqa: PLC0415  # gRPC: not for `--help`.
+    from errata.options import ClientOptions  # noqa: PLC0415
+
+    with reported(screen):
+        target = address.removeprefix(TLS_PREFIX)
+        options = ClientOptions(tls=address.startswith(TLS_PREFIX), tls_ca=trusted())
+        with Client(target, namespace=namespace, timeout_s=timeout_s, options=options) as client:
+            yield client
+
+
+def trusted() -> Path | None:
+    """Returns the file of certificates to trust; None for the system's."""
+    given = os.environ.get(TLS_CA_VARIABLE)
+    if given and not Path(given).is_file():
+        raise UsageProblem(f"{TLS_CA_VARIABLE} names {given}, which is no file.")
+    return Path(given) if given else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +37,27 @@ def test_status_shows_health_model_and_namespaces(server: Shell) -> None:
     told = server("status", "--json").record
     assert ("SERVING", "fake") == (told["health"], told["model"]["model"])
     assert 3 == run_command("status").code
+
+
+def test_a_server_that_speaks_tls_is_reached_with_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    making = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    name = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    files = ["-keyout", str(key), "-out", str(certificate), "-addext", name]
+    subprocess.run([openssl, *making.split(), *files], check=True, capture_output=True)
+    with shell(tmp_path / "memory", certificate=certificate, key=key) as opened:
+        secure = f"tls://{opened.kit.target}"
+        monkeypatch.setenv("ERRATA_TLS_CA", str(certificate))
+        assert "SERVING" in opened("status", "--address", secure).out
+        monkeypatch.setenv("ERRATA_TLS_CA", "")
+        assert 3 == opened("status", "--address", secure, code=None).code  # Not trusted.
+        monkeypatch.setenv("ERRATA_TLS_CA", str(tmp_path / "none.pem"))
+        assert "none.pem" in opened("status", "--address", secure, code=2).err
 
 
 def test_watch_shows_changes_from_a_sequence_on(server: Shell) -> None:
