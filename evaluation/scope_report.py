@@ -5,6 +5,8 @@
 Prints one table per memory size (edits in memory: 1, 100, 1000), the default classifier beside two
 trivial rules, each rate with its two-sided 95% Clopper-Pearson interval, and writes all as JSON.
 Retrieval is as in serving (nearest by vector and mentioned subjects); no model generates anything.
+zsRE's dev file holds several edits of one subject and question in other words; a hit on such a twin
+counts as a wrong edit, for every classifier alike.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from classifiers.scope import ScopeClassifier
 from classifiers.subject_rule import CosineThreshold, SubjectRule
 from evaluation.records import read_counterfact
 from memory.encoder import MiniLmEncoder
+from memory.errors import InvalidInput
 from memory.readers.read import read_edits
 from memory.readers.row import ReadEdit
 from memory.record import Candidate, EditDraft, Query
@@ -87,7 +90,7 @@ def counterfact_fixture(data: Path) -> Fixture:
 def zsre_fixture(data: Path) -> Fixture:
     """zsRE: rephrased questions, and unrelated search questions."""
     path = data / "zsre/dev.json"
-    edits = tuple(row.draft for row in read_edits(path, "zsre") if isinstance(row, ReadEdit))
+    edits = _edits(path, "zsre")
     probes = []
     for home, record in enumerate(_json(path)):
         unrelated = record["loc"].removeprefix(NQ_PREFIX)
@@ -102,7 +105,7 @@ def zsre_fixture(data: Path) -> Fixture:
 def knowedit_fixture(data: Path, name: str) -> Fixture:
     """KnowEdit: the same subject under an alias, and asked for another relation."""
     path = data / f"knowedit/{name}_train.json"
-    edits = tuple(row.draft for row in read_edits(path, "counterfact") if isinstance(row, ReadEdit))
+    edits = _edits(path, "counterfact")
     probes = []
     for home, record in enumerate(_json(path)):
         probes.append(Probe(kind="edit prompt", text=record["prompt"], home=home, in_scope=True))
@@ -253,6 +256,15 @@ def main() -> None:
     }
     arguments.out.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1) + "\n")
     print(f"\nwritten to {arguments.out}")
+
+
+def _edits(path: Path, format_name: str) -> tuple[EditDraft, ...]:
+    """Reads a file in which every record is one edit, so that probes find theirs by position."""
+    rows = list(read_edits(path, format_name))
+    refused = [row for row in rows if not isinstance(row, ReadEdit)]
+    if refused:
+        raise InvalidInput(f"{path}: record {refused[0].line} is no edit", field="data")
+    return tuple(row.draft for row in rows if isinstance(row, ReadEdit))
 
 
 def _json(path: Path) -> Any:
