@@ -20,6 +20,9 @@ from errata.records import to_line
 
 Row = Sequence[str]
 
+WRAPPED = frozenset({"FACT", "MENTION", "REASON", "MOST PROBABLE", "INDEX"})
+"""Columns that may take several lines; ids and figures stay whole, so that they can be copied."""
+
 STATE_STYLES = {
     "active": "green",
     "consolidated": "cyan",
@@ -105,7 +108,7 @@ class Screen:
             return
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for column in columns:
-            table.add_column(escape(column), overflow="fold")
+            table.add_column(escape(column), overflow="fold", no_wrap=column not in WRAPPED)
         for row in rows:
             table.add_row(*(_cell(one_line(cell)) for cell in row))
         self.out.print(table)

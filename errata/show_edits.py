@@ -8,7 +8,7 @@ from errata.results import Change, Edit, ServerStatus, Written
 from errata.show import Screen, bytes_text, one_line, when
 
 FACT_CHARS = 100
-COLUMNS = ("EDIT", "STATE", "FACT", "FORMER", "UPDATED")
+COLUMNS = ("EDIT", "STATE", "FORMER", "FACT")
 
 
 def show_edit(screen: Screen, edit: Edit) -> None:
@@ -47,7 +47,7 @@ def labels_text(edit: Edit) -> str:
 def edit_row(edit: Edit) -> tuple[str, ...]:
     """Returns an edit as a row of COLUMNS."""
     fact = one_line(edit.statement, FACT_CHARS)
-    return (edit.id, edit.state.value, fact, edit.former or "", when(edit.updated_at))
+    return (edit.id, edit.state.value, edit.former or "", fact)
 
 
 def show_edits(screen: Screen, edits: Iterable[Edit]) -> None:
@@ -121,8 +121,8 @@ def show_status(screen: Screen, status: ServerStatus, *, health: str) -> None:
             str(space.retired),
             str(space.expired),
             str(space.consolidated),
-            f"{space.index_kind} {bytes_text(space.index_bytes)}".strip(),
             str(space.edition),
+            f"{space.index_kind} {bytes_text(space.index_bytes)}".strip(),
         )
         for space in status.namespaces
     ]
@@ -135,8 +135,8 @@ def show_status(screen: Screen, status: ServerStatus, *, health: str) -> None:
             "RETIRED",
             "EXPIRED",
             "CONSOLIDATED",
-            "INDEX",
             "EDITION",
+            "INDEX",
         ),
         rows,
     )

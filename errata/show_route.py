@@ -17,6 +17,8 @@ from errata.results import (
 from errata.show import Screen, one_line, printable
 
 STATEMENT_CHARS = 80
+CANDIDATE_COLUMNS = ("EDIT", "SCORE", "THRESHOLD", "COSINE", "MENTION", "REASON", "FACT")
+TABLE_COLUMNS_MIN = 120  # Of the terminal; below, the facts would stand in columns of letters.
 
 
 def route_note(
@@ -73,13 +75,22 @@ def show_explanation(screen: Screen, explained: Explanation) -> None:
     candidates = (*provenance.edits, *provenance.rejected)
     if candidates:
         screen.line()
-        screen.table(
-            ("EDIT", "SCORE", "THRESHOLD", "COSINE", "MENTION", "REASON", "FACT"),
-            [_candidate_row(edit) for edit in candidates],
-        )
+        _show_candidates(screen, candidates)
     screen.line()
     screen.line(f"The model would read ({explained.prompt_tokens} tokens):", style="bold")
     screen.line(printable(explained.decoded_prompt))
+
+
+def _show_candidates(screen: Screen, candidates: Sequence[ScoredEdit]) -> None:
+    """A table where it fits; on a narrow terminal two lines a candidate."""
+    rows = [_candidate_row(edit) for edit in candidates]
+    if not screen.is_terminal or screen.out.width >= TABLE_COLUMNS_MIN:
+        screen.table(CANDIDATE_COLUMNS, rows)
+        return
+    for edit, (name, _, _, cosine, mention, reason, fact) in zip(candidates, rows, strict=True):
+        told = f"{reason} · score {score_text(edit)} · cosine {cosine} · mention {mention}"
+        screen.line(Text(f"{name}  ", "bold").append(fact, ""))
+        screen.line(f"  {told}", style="dim")
 
 
 def _candidate_row(edit: ScoredEdit) -> tuple[str, ...]:

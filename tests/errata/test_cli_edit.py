@@ -113,7 +113,7 @@ def test_list_filters_and_limits(run: Run) -> None:
     assert 3 == len(run("edit", "list", "--label", "half=0", "--json").records)
     assert 2 == len(run("edit", "list", "--limit", "2", "--json").records)
     table = run("edit", "list", "--limit", "2")
-    assert ["EDIT", "STATE", "FACT", "FORMER", "UPDATED"] == table.out.splitlines()[0].split("\t")
+    assert ["EDIT", "STATE", "FORMER", "FACT"] == table.out.splitlines()[0].split("\t")
     assert 3 == len(table.out.splitlines())
     assert "--limit 0 shows all" in table.err
     assert "Unknown state" in run("edit", "list", "--state", "gone", code=2).err

@@ -87,6 +87,13 @@ def test_a_terminal_gets_a_table_that_fits_it() -> None:
     assert max(len(line.rstrip()) for line in file.getvalue().splitlines()) <= 60
 
 
+def test_an_id_is_never_broken_on_a_terminal() -> None:
+    screen, file = terminal()
+    name = "e01a1fdee883c44f020dd385effdc"
+    screen.table(("EDIT", "REASON", "FACT"), [(name, "below threshold", "word " * 30)])
+    assert name in file.getvalue()
+
+
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     file = io.StringIO()
