@@ -1,7 +1,9 @@
 """The life of a query: pin a snapshot, encode, retrieve, score, route, prepare, decode.
 
 Blocking stages run in a small thread pool so that the event loop stays free; the engine decodes in
-its own thread. It knows no protobuf and no files; parts are handed in by runtime/build.py.
+its own thread. What waits for somebody else (a sequence, scores) has a pool of its own, so that it
+keeps no other query waiting. It knows no protobuf and no files; parts are handed in by
+runtime/build.py.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from memory.record import (
     StageTimings,
 )
 from memory.snapshot import MemorySnapshot
+from runtime.continuations import score_continuations
 from runtime.engine.contract import (
     EmittedToken,
     Engine,
@@ -45,7 +48,14 @@ from runtime.engine.contract import (
 )
 from runtime.engine.stream import stream as stream_engine
 from runtime.paths.contract import Path, PathInput, Preparation
-from runtime.question import Answer, Ending, Explanation, Question, ScoredAnswer
+from runtime.question import (
+    Answer,
+    Ending,
+    Explanation,
+    Question,
+    ScoredAnswer,
+    query_text,
+)
 from runtime.router import choose_route
 
 T = TypeVar("T")
@@ -63,6 +73,7 @@ class RoutingSettings:
     sequence_wait_s: float = 0.5  # The longest wait for a request's min_sequence.
     forced_max: int = 8
     threads: int = 4  # Requests in the blocking stages at once.
+    waiting_threads: int = 32  # Requests that wait for a sequence or for scores at once.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +109,9 @@ class QueryRunner:
         self._pool = ThreadPoolExecutor(
             max_workers=self._settings.threads, thread_name_prefix="errata-route"
         )
+        self._waiting = ThreadPoolExecutor(
+            max_workers=self._settings.waiting_threads, thread_name_prefix="errata-wait"
+        )
         if self._settings.default_path not in self._paths:
             raise InvalidInput(
                 f"The default path is {self._settings.default_path!r}; known paths are "
@@ -107,11 +121,12 @@ class QueryRunner:
 
     def close(self) -> None:
         """Ends the threads; running stages finish."""
+        self._waiting.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def explain(self, question: Question) -> Explanation:
         """Routes without generating."""
-        prepared = await self._in_thread(self._prepare, question)
+        prepared = await self._prepared(question)
         tokens = prepared.preparation.prompt_tokens
         return Explanation(
             provenance=prepared.provenance,
@@ -125,7 +140,7 @@ class QueryRunner:
         ending: Ending | None = None
         text: list[str] = []
         tokens: list[EmittedToken] = []
-        prepared = await self._in_thread(self._prepare, question)
+        prepared = await self._prepared(question)
         async for event in self._decode(question, prepared):
             if isinstance(event, Provenance):
                 provenance = event
@@ -149,41 +164,36 @@ class QueryRunner:
 
         Closing the iterator, or cancelling its consumer, frees the engine's slot.
         """
-        prepared = await self._in_thread(self._prepare, question)
+        prepared = await self._prepared(question)
         async with aclosing(self._decode(question, prepared)) as events:
             async for event in events:
                 yield event
 
     async def score(self, question: Question, continuations: Sequence[str]) -> ScoredAnswer:
         """Scores continuations after the prompt that the route's path would decode."""
-        return await self._in_thread(self._score, question, tuple(continuations))
-
-    async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, call, *arguments)
-
-    def _score(self, question: Question, continuations: tuple[str, ...]) -> ScoredAnswer:
-        prepared = self._prepare(question)
-        prompt = prepared.preparation.prompt_tokens
-        scores = self._engine.score(
-            prompt,
-            [self._continuation_tokens(prompt, text) for text in continuations],
+        prepared = await self._prepared(question)
+        scores = await _in_thread(
+            self._waiting,
+            score_continuations,
+            self._engine,
+            prepared.preparation.prompt_tokens,
+            tuple(continuations),
             prepared.provenance.edition,
         )
         return ScoredAnswer(scores=tuple(scores), provenance=prepared.provenance)
 
-    def _continuation_tokens(self, prompt: Sequence[int], text: str) -> list[int]:
-        """Ids of a continuation as they follow the prompt's text."""
-        joined = self._engine.detokenize(prompt)
-        _, continuation = self._engine.tokenize_continuation(joined, text)
-        return continuation
-
-    def _prepare(self, question: Question) -> _Prepared:
-        """Routes and prepares; blocking, for a thread of the pool."""
+    async def _prepared(self, question: Question) -> _Prepared:
+        """Waits for the sequence that is asked for, then routes and prepares."""
         started = self._clock()
+        least = question.routing.min_sequence
+        if least > self._memory.snapshot().sequence:
+            wait_s = self._wait_s(question)
+            await _in_thread(self._waiting, self._memory.wait_for, least, wait_s)
+        return await _in_thread(self._pool, self._prepare, question, started)
+
+    def _prepare(self, question: Question, started: float) -> _Prepared:
+        """Routes and prepares; blocking, for a thread of the pool."""
         routing = question.routing
-        if routing.min_sequence:
-            self._memory.wait_for(routing.min_sequence, timeout_s=self._wait_s(question))
         snapshot = self._memory.snapshot()
         edition = snapshot.edition(routing.namespace)
         route, timings = self._route(question, snapshot)
@@ -219,45 +229,48 @@ class QueryRunner:
         routing = question.routing
         path = self._path(routing.path or self._settings.default_path)
         count = snapshot.count(routing.namespace)  # Raises NotFound for an unknown namespace.
+        decisions: list[ScopeDecision] = []
+        timings = StageTimings()
         if routing.policy is EditsPolicy.FORCE:
             decisions = self._forced(question, snapshot)
-            route = choose_route(
-                decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
-            )
-            return route, StageTimings()
-        if routing.policy is EditsPolicy.OFF or count == 0:
-            route = choose_route(
-                (), policy=routing.policy, path=path.name, edits_max=path.edits_max
-            )
-            return route, StageTimings()
+        elif routing.policy is EditsPolicy.AUTO:
+            threshold = self._threshold(routing.error_budget)
+            if count:
+                decisions, timings = self._scored(question, snapshot, threshold)
+        route = choose_route(
+            decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
+        )
+        return route, timings
+
+    def _scored(
+        self, question: Question, snapshot: MemorySnapshot, threshold: float
+    ) -> tuple[list[ScopeDecision], StageTimings]:
+        """Encodes, retrieves and scores the candidates of a query."""
         started = self._clock()
         text, context = query_text(question)
         query = Query(text=text, context=context, vector=self._encoder.encode(text))
         encoded = self._clock()
-        candidates = snapshot.candidates(routing.namespace, query, self._settings.candidates)
-        retrieved = self._clock()
-        decisions = self._decide(query, candidates, routing.error_budget)
-        scored = self._clock()
-        route = choose_route(
-            decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
+        candidates = snapshot.candidates(
+            question.routing.namespace, query, self._settings.candidates
         )
-        return route, StageTimings(
+        retrieved = self._clock()
+        scores = self._classifier.score(query, candidates)
+        scored = self._clock()
+        decisions = [
+            ScopeDecision(candidate=candidate, score=score, threshold=threshold)
+            for candidate, score in zip(candidates, scores, strict=True)
+        ]
+        return decisions, StageTimings(
             encode_ms=_ms(encoded - started),
             retrieve_ms=_ms(retrieved - encoded),
             scope_ms=_ms(scored - retrieved),
         )
 
-    def _decide(
-        self, query: Query, candidates: Sequence[Candidate], error_budget: float | None
-    ) -> list[ScopeDecision]:
-        budget = error_budget if error_budget is not None else self._settings.error_budget
-        threshold = self._classifier.threshold(budget)
-        return [
-            ScopeDecision(candidate=candidate, score=score, threshold=threshold)
-            for candidate, score in zip(
-                candidates, self._classifier.score(query, candidates), strict=True
-            )
-        ]
+    def _threshold(self, error_budget: float | None) -> float:
+        """The score of a hit. Raises InvalidInput for a budget that the classifier cannot keep."""
+        return self._classifier.threshold(
+            self._settings.error_budget if error_budget is None else error_budget
+        )
 
     def _forced(self, question: Question, snapshot: MemorySnapshot) -> list[ScopeDecision]:
         """The named edits as decisions that pass; refuses any that is not served."""
@@ -341,15 +354,8 @@ class QueryRunner:
                     yield event
 
 
-def query_text(question: Question) -> tuple[str, str]:
-    """The text that is routed and what was said before it.
-
-    The prompt, or the last user turn with the earlier turns as context, one "role: content" a line.
-    """
-    if not question.messages:
-        return question.prompt or "", ""
-    earlier = "\n".join(f"{role}: {content}" for role, content in question.messages[:-1])
-    return question.messages[-1][1], earlier
+async def _in_thread(pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
 
 
 def _only_used(route: Route, used: set[EditId]) -> Route:
@@ -362,7 +368,12 @@ def _only_used(route: Route, used: set[EditId]) -> Route:
         for d in route.hits
         if d.candidate.edit.id not in used
     )
-    return replace(route, hits=kept, rejections=(*dropped, *route.rejections))
+    return replace(
+        route,
+        hits=kept,
+        rejections=(*dropped, *route.rejections),
+        reason=f"{route.reason} {len(dropped)} did not fit the model's context.",
+    )
 
 
 def _ending(finished: Finished, prepared: _Prepared) -> Ending:

@@ -80,3 +80,14 @@ class ScoredAnswer:
 
     scores: tuple[ScoredContinuation, ...]
     provenance: Provenance
+
+
+def query_text(question: Question) -> tuple[str, str]:
+    """The text that is routed and what was said before it.
+
+    The prompt, or the last user turn with the earlier turns as context, one "role: content" a line.
+    """
+    if not question.messages:
+        return question.prompt or "", ""
+    earlier = "\n".join(f"{role}: {content}" for role, content in question.messages[:-1])
+    return question.messages[-1][1], earlier
