@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TypeVar
@@ -14,7 +15,7 @@ from classifiers.subject_rule import CosineThreshold, SubjectRule
 from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
-from memory.errors import StartupError
+from memory.errors import InvalidInput, StartupError
 from runtime.config import POCKET_BASE, Settings
 from runtime.engine.contract import Engine
 from runtime.engine.transformers_engine import TransformersEngine
@@ -74,11 +75,15 @@ class Runtime:
     runner: QueryRunner
 
     def close(self, grace_s: float = 0.0) -> None:
-        """Ends the parts in the order of their use; the memory is durable before this returns."""
-        self.engine.close(grace_s)
-        self.runner.close()
-        self.memory.close()
-        self.encoder.close()
+        """Ends the parts in the order of their use; the memory is durable before this returns.
+
+        A part that fails to close keeps no other one open.
+        """
+        with ExitStack() as closers:
+            closers.callback(self.encoder.close)
+            closers.callback(self.memory.close)
+            closers.callback(self.runner.close)
+            closers.callback(self.engine.close, grace_s)
 
 
 def named(known: dict[str, T], name: str, setting: str) -> T:
@@ -96,23 +101,32 @@ def model_folder(name: str) -> str:
     return name
 
 
+def check_budget(classifier: ScopeClassifier, error_budget: float | None) -> None:
+    """Raises StartupError for a budget that would fail every query."""
+    try:
+        classifier.threshold(error_budget)
+    except InvalidInput as error:
+        raise StartupError(
+            f"routing.error_budget is {error_budget} with the classifier {classifier.name}: {error}"
+        ) from error
+
+
 def build_runtime(settings: Settings) -> Runtime:
     """Builds all parts. What was built is closed again when a later part fails.
 
-    Raises StartupError (bad names, data directory, model).
+    Raises StartupError (bad names, a budget that cannot be kept, data directory, model).
     """
     make_classifier = named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
     named(PATHS, settings.routing.default_path, "routing.default_path")
-    closers: list[Callable[[], None]] = []
-    try:
+    with ExitStack() as closers:
         encoder = MiniLmEncoder(device=settings.encoder.device, threads=settings.encoder.threads)
-        closers.append(encoder.close)
+        closers.callback(encoder.close)
         memory = EditMemory.open(
             settings.memory.directory,
             encoder=encoder,
             index_device=settings.memory.index_device,
         )
-        closers.append(memory.close)
+        closers.callback(memory.close)
         engine = TransformersEngine.load(
             model_folder(settings.model.name),
             device=settings.model.device,
@@ -122,8 +136,9 @@ def build_runtime(settings: Settings) -> Runtime:
             queue_max=settings.model.queue_max,
             prefix_tokens_max=settings.model.prefix_cache_tokens,
         )
-        closers.append(engine.close)
+        closers.callback(engine.close)
         classifier = make_classifier(encoder)
+        check_budget(classifier, settings.routing.error_budget)
         runner = QueryRunner(
             engine=engine,
             memory=memory,
@@ -137,10 +152,7 @@ def build_runtime(settings: Settings) -> Runtime:
                 threads=settings.routing.threads,
             ),
         )
-    except BaseException:
-        for close in reversed(closers):
-            close()
-        raise
+        closers.pop_all()  # All stands: closing is the Runtime's now.
     return Runtime(
         settings=settings,
         engine=engine,
