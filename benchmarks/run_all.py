@@ -1,4 +1,4 @@
-"""Every benchmark in turn, each in a process of its own: `make bench`, or with names to choose some.
+"""Every benchmark in turn, each in a process of its own: `make bench`, or names to choose some.
 
 `--quick` takes smaller sizes everywhere, for a look in some minutes.
 """
