@@ -124,13 +124,13 @@ class ContextMaker:
     def new_fact(self, random: Random, subject: str | None = None) -> NewFact:
         """Draws a counterfactual fact, about `subject` where it is given."""
         draw = random.random()
-        if draw < 0.45:
+        if draw < 0.40:
             return self._own(random, subject)
         name = subject or self.pool.subject(random)
         if subject is None and random.random() < 0.12:
             name = random.choice(self.facts)["subject"]
         target = self.pool.answer(random)
-        if draw < 0.75 and self.families.groups:
+        if draw < 0.78 and self.families.groups:
             phrasings, answers = random.choice(self.families.groups)
             target = random.choice(answers) if random.random() < 0.4 else target
         else:
@@ -161,7 +161,7 @@ class ContextMaker:
         near = [f for new in facts for f in self.by_subject.get(new.subject, ())]
         same = [f for new in facts if new.relation in self.by_relation
                 for f in random.sample(self.by_relation[new.relation], 1)]
-        for group in random.sample((near, near, same), 3):
+        for group in random.sample((near, near, near, same), 4):
             options = [f for f in group if (f["subject"], f["relation"]) not in changed]
             if options:
                 return self.known(random.choice(options), random)
@@ -179,16 +179,16 @@ class ContextMaker:
     def query(self, facts: list[NewFact], random: Random) -> tuple[str, str]:
         """Draws a prompt about the document's facts, as (prompt, answer)."""
         draw, fact = random.random(), random.choice(facts)
-        if draw < 0.22 and (retained := self.retained(facts, random)) is not None:
+        if draw < 0.31 and (retained := self.retained(facts, random)) is not None:
             return retained
-        if draw < 0.40:
+        if draw < 0.46:
             return fill(fact.used, fact.subject), fact.target
         others = [p for p in fact.phrasings if p != fact.used]
         if random.random() < 0.4:
             wanted = not is_question(fact.used)
             others = [p for p in others if is_question(p) == wanted] or others
         prompt = styled(fill(random.choice(others), fact.subject), random)
-        if self.lead_ins and random.random() < 0.12:
+        if self.lead_ins and random.random() < 0.18:
             prompt = f"{random.choice(self.lead_ins)} {prompt}"
         return prompt, fact.target
 
@@ -204,7 +204,7 @@ class ContextMaker:
         The densest lesson in finding a subject's line and copying what follows it. In one of our
         own relations lines and prompts are paraphrases of each other, and some subjects are known:
         there the new fact must win over the old one, and a known subject that is not named in the
-        lines keeps its own answer.
+        lines keeps its own answer, as a named one does in its other relations.
         """
         fact = random.choice(self.facts)
         same = self.by_relation[fact["relation"]]
@@ -215,7 +215,9 @@ class ContextMaker:
             group = random.choice((self.new_fact(random).phrasings, LEDGER_FRAMES))
             phrasings = (random.choice(group),)
         subjects = [self.pool.subject(random) for _ in range(random.randint(1, 3))]
-        known = random.sample(same, min(len(same), random.randint(1, 2)))
+        many = [f for f in same if len(self.by_subject[f["subject"]]) > 1]
+        known = random.sample(same, min(len(same), random.randint(0, 1)))
+        known += random.sample(many, min(len(many), 1))
         subjects += [other["subject"] for other in known]
         in_kind, objects = random.random() < 0.5, self.objects[fact["relation"]]
         answers = {subject: random.choice(objects) if in_kind else self.pool.answer(random)
@@ -227,6 +229,10 @@ class ContextMaker:
         spared = random.choice(same)
         if own and spared["subject"] not in answers and random.random() < 0.5:
             asked.append(self.known(spared, random))
+        sides = [f for other in known for f in self.by_subject[other["subject"]]
+                 if f["relation"] != fact["relation"]]
+        if own and sides and random.random() < 0.7:
+            asked.append(self.known(random.choice(sides), random))
         random.shuffle(asked)
         pieces: list[Piece] = [(lines, 0.0)]
         for prompt, answer in asked:
