@@ -113,8 +113,14 @@ def _input(prompt: Prompt) -> dict[str, str | inference_pb2.Conversation]:
 def generate(
     prompt: Prompt, route: inference_pb2.Routing, **options: Unpack[GenerateOptions]
 ) -> inference_pb2.GenerateRequest:
-    """Builds a generation request."""
+    """Builds a generation request. Raises TypeError for an option that there is none of."""
     known = SamplingOptions.__annotations__
+    if unknown := sorted(options.keys() - GenerateOptions.__annotations__.keys()):
+        raise TypeError(
+            f"{', '.join(unknown)}: no option of a generation; known are "
+            f"{', '.join(GenerateOptions.__annotations__)} "
+            "(namespace, force, path and the like go into routing=RoutingOptions(...))"
+        )
     sampling = {name: value for name, value in options.items() if name in known}
     return inference_pb2.GenerateRequest(
         **_input(prompt),  # type: ignore[arg-type]  # One of the two fields of the oneof.

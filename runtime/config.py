@@ -16,6 +16,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -23,6 +24,7 @@ from memory.errors import StartupError
 
 POCKET_BASE = "pocket/base"
 CONFIG_FILE_VARIABLE = "ERRATA_CONFIG"
+PREFIX = "ERRATA_"
 
 
 class _Section(BaseModel):
@@ -129,7 +131,7 @@ class Settings(BaseSettings):
     """All settings of a server."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ERRATA_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     server: ServerSection = ServerSection()
@@ -168,6 +170,7 @@ def read_settings(flags: dict[str, dict[str, Any]] | None = None) -> Settings:
     file = os.environ.get(CONFIG_FILE_VARIABLE)
     if file and not Path(file).is_file():
         raise StartupError(f"The configuration file {file} does not exist.")
+    _refuse_unknown_variables()
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -177,5 +180,21 @@ def read_settings(flags: dict[str, dict[str, Any]] | None = None) -> Settings:
             for problem in error.errors()
         ]
         raise StartupError("The settings cannot be used:\n" + "\n".join(lines)) from error
-    except ValueError as error:  # A TOML file that does not parse.
+    except SettingsError as error:  # A variable such as ERRATA_MODEL, which is no value's name.
+        raise StartupError(
+            f"The environment cannot be read: {error}; name a field, e.g. ERRATA_MODEL__NAME"
+        ) from error
+    except (ValueError, OSError) as error:  # A TOML file that does not parse, or may not be read.
         raise StartupError(f"The configuration file {file} cannot be read: {error}") from error
+
+
+def _refuse_unknown_variables() -> None:
+    """Raises StartupError for a variable of a section that there is none of (a typing error)."""
+    for name in os.environ:
+        section, field, _ = name.upper().removeprefix(PREFIX).partition("__")
+        known = section.lower() in Settings.model_fields
+        if name.upper().startswith(PREFIX) and field and not known:
+            raise StartupError(
+                f"The environment variable {name} names no setting; sections are "
+                f"{', '.join(Settings.model_fields)}, e.g. ERRATA_MODEL__NAME."
+            )

@@ -203,6 +203,17 @@ def test_mistakes_that_need_no_server_are_value_errors() -> None:
             list(client.list_edits(EditFilter(states=("nonsense",))))
 
 
+@pytest.mark.parametrize("option", ["namespace", "max_token", "force"])
+def test_an_option_that_there_is_none_of_is_refused_instead_of_ignored(
+    kit: Kit, option: str
+) -> None:
+    with kit.client() as client:
+        with pytest.raises(TypeError, match=rf"{option}.*RoutingOptions"):
+            client.generate(PROMPT, **{option: "x"})
+        with pytest.raises(TypeError, match=option):
+            client.stream(PROMPT, **{option: "x"})
+
+
 def test_errors_read_well(kit: Kit) -> None:
     with kit.client() as client, pytest.raises(errors.NotFound) as caught:
         client.get_edit("nothing-here")

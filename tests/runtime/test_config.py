@@ -68,6 +68,30 @@ def test_a_file_that_does_not_parse_refuses_to_start(
         read_settings()
 
 
+@pytest.mark.parametrize("name", ["ERRATA_MODLE__DEVICE", "ERRATA_MODEL__DEVISE", "ERRATA_MODEL"])
+def test_a_variable_that_names_no_setting_refuses_to_start(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "cpu")
+    with pytest.raises(StartupError, match=r"(?i)mod(le|el)"):
+        read_settings()
+
+
+def test_a_variable_of_the_client_is_no_setting_of_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ERRATA_ADDRESS", "127.0.0.1:1")
+    assert read_settings().server.listen
+
+
+def test_a_bad_variable_is_not_blamed_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERRATA_MODEL", "some/model")
+    with pytest.raises(StartupError) as refused:
+        read_settings()
+    assert "file" not in str(refused.value)
+    assert "ERRATA_MODEL__NAME" in str(refused.value)
+
+
 def test_settings_are_frozen() -> None:
     settings = read_settings()
     with pytest.raises(ValueError, match="frozen"):
