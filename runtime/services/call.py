@@ -103,6 +103,12 @@ def forgiving(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return parse_or_mark
 
 
+def _abandon(writing: asyncio.Future[Any]) -> None:
+    """Ends a write nobody waits for; what it says of the broken stream is heard and dropped."""
+    writing.cancel()
+    writing.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
 def well_formed(request: Any) -> Any:
     """Returns the request, or raises InvalidInput when its bytes could not be read."""
     if isinstance(request, Malformed):
@@ -209,9 +215,13 @@ class CallInterceptor(_Interceptor):
     async def _write(self, context: Any, message: Any) -> None:
         """Writes one message. Raises Overloaded when the reader takes nothing for too long."""
         writing = asyncio.ensure_future(context.write(message))
-        done, _ = await asyncio.wait({writing}, timeout=self._write_stalled_s)
+        try:
+            done, _ = await asyncio.wait({writing}, timeout=self._write_stalled_s)
+        except asyncio.CancelledError:
+            _abandon(writing)
+            raise
         if not done:
-            writing.cancel()
+            _abandon(writing)
             raise Overloaded(
                 f"the stream's reader took nothing for {self._write_stalled_s:.0f} s; read "
                 "faster, or ask for less at once"
