@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memory.errors import ContextTooLong
+from memory.errors import ContextTooLong, InvalidInput
 from memory.record import Edit
 from runtime.engine.contract import Engine
 from runtime.paths.contract import PathInput, Preparation
@@ -108,8 +108,18 @@ class InContextPath:
         facts = "\n".join(NEW_FACT + edit.statement for edit in reversed(edits))
         shown = "".join(render_demonstration(d) + BLOCK_END for d in demonstrations)
         if asked.messages:
-            return self._engine.tokenize_chat(_with_facts(asked.messages, shown + facts))
+            return self._render_chat(asked.messages, shown + facts)
         return self._engine.tokenize(f"{shown}{facts}\n{PROMPT}{asked.prompt}")
+
+    def _render_chat(self, messages: Sequence[tuple[str, str]], facts: str) -> list[int]:
+        """Tokens of a chat with the facts in its system turn, where the template takes one."""
+        try:
+            return self._engine.tokenize_chat(_with_facts(messages, facts))
+        except InvalidInput:
+            if messages[0][0] == "system":
+                raise  # The caller's own turns are refused, facts or not.
+        role, content = messages[-1]
+        return self._engine.tokenize_chat((*messages[:-1], (role, f"{facts}\n{content}")))
 
     def _shared_prefix(
         self, asked: PathInput, tokens: Sequence[int], demonstrations: Sequence[Demonstration]

@@ -1,10 +1,12 @@
 """The in-context path: what stands in the prompt, in which order, and what gives way first."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.errors import ContextTooLong
+from memory.errors import ContextTooLong, InvalidInput
 from memory.record import Edit, EditId, Namespace
 from runtime.paths.contract import PathInput
 from runtime.paths.demonstrations import (
@@ -128,3 +130,29 @@ def test_a_chat_gets_the_new_fact_in_its_system_turn() -> None:
     text = text_of(engine, path(engine).prepare(bare, [edit("Ann")]).prompt_tokens)
     assert "New Fact: The mother tongue of Ann is English" in text
     assert text.index("New Fact") < text.index("What does Ann speak?")
+
+
+class NoSystemTurn(FakeEngine):
+    """As Gemma and older Mistral models: the chat template refuses a system turn."""
+
+    def tokenize_chat(self, messages: Sequence[tuple[str, str]]) -> list[int]:
+        if messages[0][0] == "system":
+            raise InvalidInput("System role not supported", field="messages")
+        return super().tokenize_chat(messages)
+
+
+def test_where_the_template_takes_no_system_turn_the_facts_open_the_last_users() -> None:
+    engine = NoSystemTurn(chat=True)
+    turns = (("user", "Hello"), ("assistant", "Hi"), ("user", "What does Ann speak?"))
+    prepared = path(engine).prepare(PathInput(messages=turns), [edit("Ann")])
+    expected = (
+        "user: Hello\nassistant: Hi\n"
+        "user: New Fact: The mother tongue of Ann is English\nWhat does Ann speak?\nassistant:"
+    )
+    assert expected == text_of(engine, prepared.prompt_tokens)
+
+
+def test_a_system_turn_of_the_callers_own_that_the_template_refuses_stays_an_error() -> None:
+    turns = (("system", "Be brief."), ("user", "What does Ann speak?"))
+    with pytest.raises(InvalidInput, match="not supported"):
+        path(NoSystemTurn(chat=True)).prepare(PathInput(messages=turns), [edit("Ann")])
