@@ -213,7 +213,8 @@ async def run(options: argparse.Namespace, console: Console) -> dict[str, object
             read_settings(
                 {
                     "memory": {"directory": directory},
-                    "model": {"name": options.model, "queue_max": 4 * AT_ONCE},
+                    # The frozen reference decodes in fp32, whatever the device.
+                    "model": {"name": options.model, "dtype": "fp32", "queue_max": 4 * AT_ONCE},
                     "routing": {
                         "classifier": options.classifier,
                         "error_budget": options.error_budget,
