@@ -207,11 +207,12 @@ def test_mistakes_that_need_no_server_are_value_errors() -> None:
 def test_an_option_that_there_is_none_of_is_refused_instead_of_ignored(
     kit: Kit, option: str
 ) -> None:
+    given: dict[str, Any] = {option: "x"}
     with kit.client() as client:
         with pytest.raises(TypeError, match=rf"{option}.*RoutingOptions"):
-            client.generate(PROMPT, **{option: "x"})
+            client.generate(PROMPT, **given)
         with pytest.raises(TypeError, match=option):
-            client.stream(PROMPT, **{option: "x"})
+            client.stream(PROMPT, **given)
 
 
 def test_errors_read_well(kit: Kit) -> None:
