@@ -27,7 +27,7 @@ def test_the_token_share_counts_first_choices() -> None:
 
 
 @given(st.integers(1, 500), st.data())
-def test_the_interval_holds_the_share_and_lies_in_zero_to_one(n: int, data) -> None:
+def test_the_interval_holds_the_share_and_lies_in_zero_to_one(n: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, n))
     low, high = clopper_pearson(successes, n)
     assert 0.0 <= low <= successes / n <= high <= 1.0

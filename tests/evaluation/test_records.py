@@ -26,7 +26,7 @@ def write(path: Path, payload: object) -> Path:
 
 
 def test_the_unrelated_sentence_before_a_paraphrase_is_cut() -> None:
-    assert "Ann Lee speaks" == clean_rephrase(RECORD["rephrase_prompt"], "Ann Lee")
+    assert "Ann Lee speaks" == clean_rephrase(str(RECORD["rephrase_prompt"]), "Ann Lee")
     assert "In Oslo, Ann Lee spoke" == clean_rephrase(
         "It rained! In Oslo, Ann Lee spoke", "Ann Lee"
     )

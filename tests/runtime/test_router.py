@@ -1,5 +1,7 @@
 """The router's decisions, as properties over any scores and by hand at the borders."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +56,9 @@ def test_every_candidate_is_a_hit_or_a_rejection_with_a_reason(
 
 
 @given(scores, st.randoms())
-def test_the_order_of_candidates_does_not_matter(decisions: list[ScopeDecision], random) -> None:
+def test_the_order_of_candidates_does_not_matter(
+    decisions: list[ScopeDecision], random: Random
+) -> None:
     shuffled = list(decisions)
     random.shuffle(shuffled)
     one = choose_route(decisions, policy=EditsPolicy.AUTO, path="p", edits_max=3)
