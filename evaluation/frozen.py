@@ -40,6 +40,7 @@ class FrozenModel:
                 ids,
                 attention_mask=torch.ones_like(ids),
                 do_sample=False,
+                repetition_penalty=1.0,  # The model's own settings are not the question here.
                 max_new_tokens=max_tokens,
                 return_dict_in_generate=True,
                 output_scores=True,

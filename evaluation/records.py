@@ -32,8 +32,9 @@ class ProbedEdit:
 def read_counterfact(path: Path, *, limit: int | None = None) -> list[ProbedEdit]:
     """Reads records that carry all probes, in file order.
 
-    Records whose prompt lacks the subject are left out: they cannot be edits. Raises InvalidInput
-    when the file is not a JSON list of CounterFact records in EasyEdit's schema.
+    Records whose prompt lacks the subject are left out: they cannot be edits; and so are later ones
+    of the same prompt: they would supersede the first. Raises InvalidInput when the file is not a
+    JSON list of CounterFact records in EasyEdit's schema.
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
@@ -42,6 +43,7 @@ def read_counterfact(path: Path, *, limit: int | None = None) -> list[ProbedEdit
     if not isinstance(rows, list):
         raise InvalidInput(f"{path} holds no list of records.", field="file")
     found: list[ProbedEdit] = []
+    prompts: set[str] = set()
     for number, row in enumerate(rows):
         try:
             record = _record(row)
@@ -51,7 +53,8 @@ def read_counterfact(path: Path, *, limit: int | None = None) -> list[ProbedEdit
                 "ground_truth, rephrase_prompt and locality_prompt.",
                 field="file",
             ) from error
-        if record.subject in record.prompt:
+        if record.subject in record.prompt and record.prompt not in prompts:
+            prompts.add(record.prompt)
             found.append(record)
         if limit is not None and len(found) == limit:
             break

@@ -157,8 +157,7 @@ class MemorySnapshot:
         found = self._spaces.get(namespace)
         if found is None:
             raise NotFound(
-                f"namespace {namespace!r} does not exist; it comes into being with its first edit "
-                f"(known: {', '.join(self.namespaces[:8])})",
+                f"namespace {namespace!r} does not exist; it comes into being with its first edit",
                 resource_type="namespace",
                 resource_name=f"namespaces/{namespace}",
             )

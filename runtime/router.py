@@ -29,8 +29,8 @@ def choose_route(
 ) -> Route:
     """Decides one request's route.
 
-    `decisions` are the scored candidates in any order; with FORCE they are the named edits, all of
-    which are used in the order given. `edits_max` (>= 1) is what the path can use in one answer.
+    `decisions` are the scored candidates in any order; with FORCE they are the named edits, used in
+    the order given. `edits_max` (>= 1) is what the path can use in one answer.
     """
     if policy is EditsPolicy.OFF:
         rejected = tuple(

@@ -34,10 +34,11 @@ def test_the_unrelated_sentence_before_a_paraphrase_is_cut() -> None:
     assert "Ann Lee speaks" == clean_rephrase("Ann Lee speaks", "Ann Lee")
 
 
-def test_records_are_read_in_order_and_those_without_their_subject_left_out(tmp_path: Path) -> None:
+def test_records_are_read_in_order_and_misfits_left_out(tmp_path: Path) -> None:
     foreign = {**RECORD, "subject": "Somebody Else"}
-    second = {**RECORD, "case_id": 8}
-    file = write(tmp_path / "val.json", [RECORD, foreign, second])
+    second = {**RECORD, "case_id": 8, "prompt": "Ann Lee spoke"}
+    again = {**RECORD, "case_id": 9}
+    file = write(tmp_path / "val.json", [RECORD, foreign, second, again])
     assert ["7", "8"] == [record.case for record in read_counterfact(file)]
     assert 1 == len(read_counterfact(file, limit=1))
 
