@@ -108,7 +108,7 @@ class ContextMaker:
     def _own(self, random: Random, subject: str | None) -> NewFact:
         """Draws a counterfactual fact in one of our own relations."""
         fact = random.choice(self.facts)
-        if random.random() < 0.25 and self.many_sided:
+        if random.random() < 0.5 and self.many_sided:
             fact = random.choice(self.many_sided)
         if subject in self.by_subject and random.random() < 0.5:
             fact = random.choice(self.by_subject[str(subject)])

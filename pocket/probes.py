@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import torch
+from torch.nn import functional
 
 from pocket.corpus import Corpus, Encoded, pack
 from pocket.data import read_json
@@ -139,8 +140,13 @@ def text_loss(
             part = tokens[start + row * (chunk - 1) : start + (row + 1) * (chunk - 1)]
             if part:
                 documents.append(Encoded([begin, *part], [0.0] + [1.0] * len(part)))
-        ids, where, weights = pack(documents, 0)
+        ids, where, _ = pack(documents, 0)
+        ids, where = ids.to(device), where.to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            loss, losses = network.loss(ids.to(device), where.to(device), weights.to(device))
-        total, count = total + float(loss), count + len(losses)
+            states = network.hidden(ids).flatten(0, 1)[where - 1]
+            for x, goal in zip(torch.split(states, 256), torch.split(ids.flatten()[where], 256),
+                               strict=True):
+                logits = (x @ network.embedding.weight.T.to(x.dtype)).float()
+                total += float(functional.cross_entropy(logits, goal, reduction="sum"))
+        count += len(where)
     return total, count

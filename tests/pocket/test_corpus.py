@@ -1,27 +1,32 @@
 """The corpus is a function of seed and step, and keeps its promises about what it never says."""
 
+from pathlib import Path
 from random import Random
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
-from pocket.corpus import Mixture, load_corpus, pack
+from pocket.corpus import Corpus, Mixture, load_corpus, pack
 from pocket.data import normalise
 from pocket.templates import chat, fill, is_held_out, split_phrasings
 from tests.pocket.conftest import DEV_SUBJECTS
 
 
-def test_same_step_gives_same_batches(data, tokenizer, corpus):
+def test_same_step_gives_same_batches(
+    data: Path, tokenizer: PreTrainedTokenizerFast, corpus: Corpus
+) -> None:
     again = load_corpus(data, tokenizer, "nano", seed=7)
-    for left, right in zip(corpus.batches(5, Mixture(), 900, 400),
-                           again.batches(5, Mixture(), 900, 400), strict=True):
+    for left, right in zip(
+        corpus.batches(5, Mixture(), 900, 400), again.batches(5, Mixture(), 900, 400), strict=True
+    ):
         assert all(bool((a == b).all()) for a, b in zip(left, right, strict=True))
 
 
-def test_other_step_gives_other_documents(corpus):
+def test_other_step_gives_other_documents(corpus: Corpus) -> None:
     assert corpus.documents(1, Mixture(), 500) != corpus.documents(2, Mixture(), 500)
 
 
-def test_pool_never_draws_a_dev_subject(corpus):
+def test_pool_never_draws_a_dev_subject(corpus: Corpus) -> None:
     random, dev = Random(0), {normalise(subject) for subject in DEV_SUBJECTS}
     assert dev == corpus.maker.pool.forbidden
     drawn = {normalise(corpus.maker.pool.subject(random)) for _ in range(2000)}
@@ -29,7 +34,7 @@ def test_pool_never_draws_a_dev_subject(corpus):
     assert not drawn & dev
 
 
-def test_held_out_phrasings_are_never_used_for_their_subject(corpus):
+def test_held_out_phrasings_are_never_used_for_their_subject(corpus: Corpus) -> None:
     random = Random(0)
     for fact in corpus.maker.facts[:80]:
         _, held = split_phrasings(
@@ -39,14 +44,17 @@ def test_held_out_phrasings_are_never_used_for_their_subject(corpus):
         assert not spoken & {corpus.maker.known(fact, random)[0] for _ in range(60)}
 
 
-def test_about_a_quarter_of_phrasings_is_held_out(corpus):
-    pairs = [(fact["subject"], phrasing) for fact in corpus.maker.facts
-             for phrasing in corpus.maker.relations[fact["relation"]].phrasings]
+def test_about_a_quarter_of_phrasings_is_held_out(corpus: Corpus) -> None:
+    pairs = [
+        (fact["subject"], phrasing)
+        for fact in corpus.maker.facts
+        for phrasing in corpus.maker.relations[fact["relation"]].phrasings
+    ]
     share = sum(is_held_out(*pair) for pair in pairs) / len(pairs)
     assert 0.22 < share < 0.28
 
 
-def test_every_supervised_answer_ends_with_the_end_mark(corpus):
+def test_every_supervised_answer_ends_with_the_end_mark(corpus: Corpus) -> None:
     random = Random(3)
     for _ in range(50):
         document = corpus.encode(corpus.maker.document(random))
@@ -54,7 +62,7 @@ def test_every_supervised_answer_ends_with_the_end_mark(corpus):
         assert document.weights[-1] == 1.0
 
 
-def test_retained_answers_contradict_no_new_fact(corpus):
+def test_retained_answers_contradict_no_new_fact(corpus: Corpus) -> None:
     random = Random(4)
     for _ in range(200):
         facts = corpus.maker.facts_of_document(random)
@@ -65,7 +73,7 @@ def test_retained_answers_contradict_no_new_fact(corpus):
         )
 
 
-def test_padding_carries_no_weight(corpus):
+def test_padding_carries_no_weight(corpus: Corpus) -> None:
     documents = corpus.documents(0, Mixture(), 300)
     ids, where, weights = pack(documents, corpus.tokenizer.pad_token_id)
     assert ids.shape[0] == len(documents)
@@ -74,17 +82,19 @@ def test_padding_carries_no_weight(corpus):
 
 
 @pytest.mark.parametrize("text", ["New Fact: Åse Ø. plays\nPrompt: Åse", " a  b\n\n", "日本 🎻"])
-def test_tokenizer_round_trip(tokenizer, text):
+def test_tokenizer_round_trip(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     ids = tokenizer(text, add_special_tokens=False).input_ids
     assert text == tokenizer.decode(ids)
 
 
-def test_a_text_begins_with_the_begin_mark_by_default(tokenizer):
+def test_a_text_begins_with_the_begin_mark_by_default(tokenizer: PreTrainedTokenizerFast) -> None:
     assert tokenizer.bos_token_id == tokenizer("Ann plays").input_ids[0]
 
 
-def test_chat_documents_match_the_chat_template(tokenizer):
-    messages = [{"role": "system", "content": "New Fact: Ann plays drum"},
-                {"role": "user", "content": "What does Ann play?"}]
+def test_chat_documents_match_the_chat_template(tokenizer: PreTrainedTokenizerFast) -> None:
+    messages = [
+        {"role": "system", "content": "New Fact: Ann plays drum"},
+        {"role": "user", "content": "What does Ann play?"},
+    ]
     shown = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert tokenizer.bos_token + chat("What does Ann play?", ["New Fact: Ann plays drum"]) == shown

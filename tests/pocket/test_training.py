@@ -1,11 +1,15 @@
 """The training network is Llama, its head's loss is cross-entropy, and a run resumes exactly."""
 
+import argparse
 import time
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as functional
+from transformers import PreTrainedTokenizerFast
 
+from pocket.corpus import Corpus
 from pocket.export import export, to_llama
 from pocket.network import Network, Shape
 from pocket.train import SHAPES, Run
@@ -14,11 +18,11 @@ SHAPE = Shape(3000, 32, 2, 2, 48)
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHAPES, "nano", SHAPE)
 
 
-def test_network_computes_what_llama_computes(tokenizer):
+def test_network_computes_what_llama_computes(tokenizer: PreTrainedTokenizerFast) -> None:
     network = Network(SHAPE)
     tokens = torch.randint(0, SHAPE.vocabulary, (3, 17))
     with torch.inference_mode():
@@ -27,14 +31,14 @@ def test_network_computes_what_llama_computes(tokenizer):
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_llama_state_comes_back_unchanged():
+def test_llama_state_comes_back_unchanged() -> None:
     network, other = Network(SHAPE, seed=1), Network(SHAPE, seed=2)
     other.load_llama_state(network.llama_state())
     for left, right in zip(network.parameters(), other.parameters(), strict=True):
         assert torch.equal(left, right)
 
 
-def test_head_loss_and_gradients_are_cross_entropy():
+def test_head_loss_and_gradients_are_cross_entropy() -> None:
     network = Network(SHAPE)
     tokens = torch.randint(0, SHAPE.vocabulary, (40, 9))
     where = torch.arange(360).view(40, 9)[:, 1:].flatten()
@@ -49,7 +53,7 @@ def test_head_loss_and_gradients_are_cross_entropy():
         torch.testing.assert_close(left, parameter.grad, atol=1e-4, rtol=1e-3)
 
 
-def test_resumed_run_equals_an_unbroken_one(arguments, corpus):
+def test_resumed_run_equals_an_unbroken_one(arguments: argparse.Namespace, corpus: Corpus) -> None:
     unbroken = Run(arguments, corpus)
     for _ in range(4):
         unbroken.train_step()
@@ -62,12 +66,13 @@ def test_resumed_run_equals_an_unbroken_one(arguments, corpus):
     for _ in range(2):
         resumed.train_step()
     assert unbroken.step == resumed.step
-    for left, right in zip(unbroken.network.parameters(), resumed.network.parameters(),
-                           strict=True):
+    for left, right in zip(
+        unbroken.network.parameters(), resumed.network.parameters(), strict=True
+    ):
         assert torch.equal(left, right)
 
 
-def test_decay_now_starts_the_decay_at_once(arguments, corpus):
+def test_decay_now_starts_the_decay_at_once(arguments: argparse.Namespace, corpus: Corpus) -> None:
     arguments.steps = 100
     run = Run(arguments, corpus)
     run.step = 5
@@ -78,7 +83,7 @@ def test_decay_now_starts_the_decay_at_once(arguments, corpus):
     assert run.rate() == 0.0
 
 
-def test_export_is_replaced_whole(tmp_path, tokenizer):
+def test_export_is_replaced_whole(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     folder = tmp_path / "base"
     export(Network(SHAPE), tokenizer, folder)
     export(Network(SHAPE, seed=3), tokenizer, folder)
@@ -87,7 +92,9 @@ def test_export_is_replaced_whole(tmp_path, tokenizer):
     assert "chat_template.jinja" in {path.name for path in folder.iterdir()}
 
 
-def test_decay_until_ends_the_run_by_the_clock(arguments, corpus):
+def test_decay_until_ends_the_run_by_the_clock(
+    arguments: argparse.Namespace, corpus: Corpus
+) -> None:
     arguments.steps = 1000
     run = Run(arguments, corpus)
     run.step = 200
