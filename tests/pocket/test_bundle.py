@@ -19,7 +19,8 @@ def facts() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Any]:
-    return read_json(HERE / "splits.json")
+    found: dict[str, Any] = read_json(HERE / "splits.json")
+    return found
 
 
 def test_facts_are_many_and_single_valued(facts: list[dict[str, Any]]) -> None:
