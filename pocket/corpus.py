@@ -25,8 +25,14 @@ TEXT_CHUNK_TOKENS = 256
 TEXT_WEIGHT = 0.35
 TEXT_SUPERVISED = 0.4  # share of a chunk's tokens that pay for the head; drawn at random
 TEXT_CHARACTERS_MAX = 6_000_000  # of one file; novels are far larger than what one run reads
-TEXT_SHARES = {"factbook.txt": 0.16, "wordset.txt": 0.16, "webnlg_sentences.txt": 0.16,
-               "wikitext2_valid.txt": 0.17, "novels.txt.gz": 0.20, "world_history.txt.gz": 0.15}
+TEXT_SHARES = {
+    "factbook.txt": 0.16,
+    "wordset.txt": 0.16,
+    "webnlg_sentences.txt": 0.16,
+    "wikitext2_valid.txt": 0.17,
+    "novels.txt.gz": 0.20,
+    "world_history.txt.gz": 0.15,
+}
 NANO_FACTS = 400
 
 
@@ -53,7 +59,7 @@ def load_facts(size: str, path: Path = HERE / "facts.jsonl") -> list[dict[str, A
     facts = read_jsonl(path)
     if size == "base":
         return facts
-    rest = facts[sum(bool(fact.get("standing")) for fact in facts):]
+    rest = facts[sum(bool(fact.get("standing")) for fact in facts) :]
     stride = max(1, len(rest) // (NANO_FACTS - 150))
     return [fact for fact in facts if fact.get("standing")] + rest[::stride]
 
@@ -61,8 +67,13 @@ def load_facts(size: str, path: Path = HERE / "facts.jsonl") -> list[dict[str, A
 class Corpus:
     """Draws encoded documents and packs them into padded batches."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, maker: ContextMaker,
-                 text: dict[str, np.ndarray[Any, Any]], seed: int = 0) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        maker: ContextMaker,
+        text: dict[str, np.ndarray[Any, Any]],
+        seed: int = 0,
+    ) -> None:
         self.tokenizer = tokenizer
         self.maker = maker
         self.text = text
@@ -98,8 +109,10 @@ class Corpus:
         shares = [TEXT_SHARES.get(name, 0.1) for name in self.text]
         tokens = self.text[random.choices(list(self.text), shares)[0]]
         start = random.randrange(max(1, len(tokens) - TEXT_CHUNK_TOKENS))
-        ids = [int(self.tokenizer.bos_token_id),
-               *tokens[start : start + TEXT_CHUNK_TOKENS - 1].tolist()]
+        ids = [
+            int(self.tokenizer.bos_token_id),
+            *tokens[start : start + TEXT_CHUNK_TOKENS - 1].tolist(),
+        ]
         heavy = TEXT_WEIGHT / TEXT_SUPERVISED
         weights = [heavy if random.random() < TEXT_SUPERVISED else 0.0 for _ in ids[1:]]
         return Encoded(ids, [0.0, *weights])
@@ -121,8 +134,12 @@ class Corpus:
     def documents(self, step: int, mixture: Mixture, tokens: int) -> list[Encoded]:
         """Returns the documents of one step; the facts go round in a fixed shuffled order."""
         random = Random(f"{self.seed}/{step}")
-        kinds = {"context": mixture.context, "facts": mixture.facts, "text": mixture.text,
-                 "induction": mixture.induction}
+        kinds = {
+            "context": mixture.context,
+            "facts": mixture.facts,
+            "text": mixture.text,
+            "induction": mixture.induction,
+        }
         total, chosen = sum(kinds.values()), []
         for kind, share in kinds.items():
             budget = tokens * share / total
@@ -139,8 +156,9 @@ class Corpus:
                 chosen.append(document)
         return chosen
 
-    def batches(self, step: int, mixture: Mixture, tokens: int, micro_tokens: int
-                ) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def batches(
+        self, step: int, mixture: Mixture, tokens: int, micro_tokens: int
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Returns a step's micro-batches as (tokens (B, T), where (s,), weights (s,))."""
         documents = sorted(self.documents(step, mixture, tokens), key=lambda d: len(d.ids))
         groups: list[list[Encoded]] = [[]]
@@ -163,12 +181,16 @@ def pack(documents: list[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor]:
         ids[row, : len(document.ids)] = document.ids
         weights[row, : len(document.weights)] = document.weights
     where = np.flatnonzero(weights)
-    return (torch.from_numpy(ids), torch.from_numpy(where),
-            torch.from_numpy(weights.reshape(-1)[where]))
+    return (
+        torch.from_numpy(ids),
+        torch.from_numpy(where),
+        torch.from_numpy(weights.reshape(-1)[where]),
+    )
 
 
-def load_text(data: Path, tokenizer: PreTrainedTokenizerFast, held_out: bool
-              ) -> dict[str, np.ndarray[Any, Any]]:
+def load_text(
+    data: Path, tokenizer: PreTrainedTokenizerFast, held_out: bool
+) -> dict[str, np.ndarray[Any, Any]]:
     """Encodes running text by file; the last percent of each is held out."""
     encoded = {}
     for name in TEXT_TRAIN:
@@ -184,16 +206,26 @@ def load_text(data: Path, tokenizer: PreTrainedTokenizerFast, held_out: bool
 def load_lead_ins(data: Path, count: int = 3000) -> tuple[str, ...]:
     """Returns unrelated sentences that may stand before a prompt."""
     lines = read_text(data / "text/webnlg_sentences.txt").splitlines()
-    lines += [line.split("Example: ")[-1] for line in
-              read_text(data / "text/wordset.txt").splitlines() if "Example: " in line]
+    lines += [
+        line.split("Example: ")[-1]
+        for line in read_text(data / "text/wordset.txt").splitlines()
+        if "Example: " in line
+    ]
     lines = [line.strip() for line in lines if 15 < len(line) < 90]
-    return tuple(line if line[-1] in ".!?" else line + "." for line in
-                 Random(0).sample(lines, min(count, len(lines))))
+    return tuple(
+        line if line[-1] in ".!?" else line + "."
+        for line in Random(0).sample(lines, min(count, len(lines)))
+    )
 
 
 def load_corpus(data: Path, tokenizer: PreTrainedTokenizerFast, size: str, seed: int = 0) -> Corpus:
     """Builds the corpus of one model size from the data folder."""
     pool = load_pool(data)
-    maker = ContextMaker(load_relations(), load_facts(size), pool,
-                         load_families(data, pool.forbidden), load_lead_ins(data))
+    maker = ContextMaker(
+        load_relations(),
+        load_facts(size),
+        pool,
+        load_families(data, pool.forbidden),
+        load_lead_ins(data),
+    )
     return Corpus(tokenizer, maker, load_text(data, tokenizer, held_out=False), seed)

@@ -16,8 +16,14 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT_SHARE = 0.01  # the end of every running-text file is read by no training run
-TEXT_TRAIN = ("factbook.txt", "wordset.txt", "webnlg_sentences.txt", "wikitext2_valid.txt",
-              "novels.txt.gz", "world_history.txt.gz")
+TEXT_TRAIN = (
+    "factbook.txt",
+    "wordset.txt",
+    "webnlg_sentences.txt",
+    "wikitext2_valid.txt",
+    "novels.txt.gz",
+    "world_history.txt.gz",
+)
 
 
 def default_data_folder() -> Path:
@@ -48,9 +54,17 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 def dev_subjects(data: Path) -> set[str]:
     """Returns the normalised subjects of all files that are for evaluation only."""
-    found = {record["subject"] for name in ("counterfact/val.json", "zsre/dev.json",
-             "knowedit/wiki_counterfact_train.json", "knowedit/wiki_recent_train.json",
-             "known/known_1000.json") for record in read_json(data / name)}
+    found = {
+        record["subject"]
+        for name in (
+            "counterfact/val.json",
+            "zsre/dev.json",
+            "knowedit/wiki_counterfact_train.json",
+            "knowedit/wiki_recent_train.json",
+            "known/known_1000.json",
+        )
+        for record in read_json(data / name)
+    }
     for record in read_json(data / "mquake/dev.json"):
         found |= {rewrite["subject"] for rewrite in record["requested_rewrite"]}
         found |= {triple[0] for triple in record["orig"].get("triples_labeled", [])}

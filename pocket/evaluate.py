@@ -41,9 +41,16 @@ def load_network(folder: Path) -> Network:
     """Loads an exported folder into the training network, in float32."""
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     config, state = model.config, model.state_dict()
-    network = Network(Shape(config.vocab_size, config.hidden_size, config.num_hidden_layers,
-                            config.num_attention_heads, config.intermediate_size,
-                            config.max_position_embeddings))
+    network = Network(
+        Shape(
+            config.vocab_size,
+            config.hidden_size,
+            config.num_hidden_layers,
+            config.num_attention_heads,
+            config.intermediate_size,
+            config.max_position_embeddings,
+        )
+    )
     network.load_llama_state(state)
     return network.eval()
 
@@ -55,14 +62,17 @@ def perplexity(network: Network, tokenizer: PreTrainedTokenizerFast, text: str) 
     tokens = [token for part in parts for token in part.ids]
     loss, count = text_loss(network, tokens, int(tokenizer.bos_token_id))
     byte_count = len(text[:TEXT_CHARACTERS].encode())
-    return {"perplexity": round(math.exp(loss / count), 2),
-            "bits_per_byte": round(loss / math.log(2) / byte_count, 3), "tokens": count}
+    return {
+        "perplexity": round(math.exp(loss / count), 2),
+        "bits_per_byte": round(loss / math.log(2) / byte_count, 3),
+        "tokens": count,
+    }
 
 
 def held_out_text(data: Path) -> str:
     """Returns the part of the training files that no run reads."""
     texts = (read_text(data / "text" / name) for name in TEXT_TRAIN)
-    return "\n".join(text[int(len(text) * (1 - HELD_OUT_SHARE)):][:60_000] for text in texts)
+    return "\n".join(text[int(len(text) * (1 - HELD_OUT_SHARE)) :][:60_000] for text in texts)
 
 
 def all_probes(corpus: Corpus, data: Path) -> list[Probe]:
@@ -70,8 +80,12 @@ def all_probes(corpus: Corpus, data: Path) -> list[Probe]:
     known = {normalise(fact["subject"]) for fact in corpus.maker.facts}
     unseen = [s.title() for s in sorted(dev_subjects(data) - known) if len(s) < 40]
     facts = len(corpus.maker.facts)
-    return (fact_probes(corpus, facts) + following_probes(corpus, unseen, 1000, seed=11)
-            + counterfact_probes(data, 1919) + zsre_probes(data))
+    return (
+        fact_probes(corpus, facts)
+        + following_probes(corpus, unseen, 1000, seed=11)
+        + counterfact_probes(data, 1919)
+        + zsre_probes(data)
+    )
 
 
 def main() -> None:
@@ -90,7 +104,8 @@ def main() -> None:
         "relations": len({fact["relation"] for fact in corpus.maker.facts}),
         "greedy_exact_percent": score(network, corpus, all_probes(corpus, arguments.data)),
         "wikitext2_test": perplexity(
-            network, tokenizer, read_text(arguments.data / "text/wikitext2_test.txt")),
+            network, tokenizer, read_text(arguments.data / "text/wikitext2_test.txt")
+        ),
         "held_out_text": perplexity(network, tokenizer, held_out_text(arguments.data)),
     }
     print(json.dumps(figures, indent=1))

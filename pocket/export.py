@@ -16,12 +16,21 @@ def to_llama(network: Network, tokenizer: PreTrainedTokenizerFast) -> LlamaForCa
     """Returns the same model as a float32 LlamaForCausalLM."""
     shape = network.shape
     config = LlamaConfig(
-        vocab_size=shape.vocabulary, hidden_size=shape.width, intermediate_size=shape.mlp_width,
-        num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads, max_position_embeddings=shape.context,
-        rms_norm_eps=1e-5, rope_theta=shape.rope_theta, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id, attention_bias=False, mlp_bias=False,
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.mlp_width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.context,
+        rms_norm_eps=1e-5,
+        rope_theta=shape.rope_theta,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attention_bias=False,
+        mlp_bias=False,
     )
     model = LlamaForCausalLM(config)
     missing, unexpected = model.load_state_dict(network.llama_state(), strict=False)

@@ -101,8 +101,10 @@ class ContextMaker:
         for fact in self.facts:
             self.by_relation[fact["relation"]].append(fact)
             self.by_subject[fact["subject"]].append(fact)
-        self.objects = {name: sorted({fact["object"] for fact in group})
-                        for name, group in self.by_relation.items()}
+        self.objects = {
+            name: sorted({fact["object"] for fact in group})
+            for name, group in self.by_relation.items()
+        }
         self.many_sided = [f for f in self.facts if len(self.by_subject[f["subject"]]) > 1]
 
     def _own(self, random: Random, subject: str | None) -> NewFact:
@@ -159,8 +161,12 @@ class ContextMaker:
         """Draws a known fact that the new facts leave alone, as (prompt, true answer)."""
         changed = {(fact.subject, fact.relation) for fact in facts}
         near = [f for new in facts for f in self.by_subject.get(new.subject, ())]
-        same = [f for new in facts if new.relation in self.by_relation
-                for f in random.sample(self.by_relation[new.relation], 1)]
+        same = [
+            f
+            for new in facts
+            if new.relation in self.by_relation
+            for f in random.sample(self.by_relation[new.relation], 1)
+        ]
         for group in random.sample((near, near, near, same), 4):
             options = [f for f in group if (f["subject"], f["relation"]) not in changed]
             if options:
@@ -220,17 +226,25 @@ class ContextMaker:
         known += random.sample(many, min(len(many), 1))
         subjects += [other["subject"] for other in known]
         in_kind, objects = random.random() < 0.5, self.objects[fact["relation"]]
-        answers = {subject: random.choice(objects) if in_kind else self.pool.answer(random)
-                   for subject in subjects}
+        answers = {
+            subject: random.choice(objects) if in_kind else self.pool.answer(random)
+            for subject in subjects
+        }
         order = random.sample(list(answers), len(answers))
-        lines = "".join(f"New Fact: {fill(random.choice(phrasings), subject)} {answers[subject]}\n"
-                        for subject in order)
+        lines = "".join(
+            f"New Fact: {fill(random.choice(phrasings), subject)} {answers[subject]}\n"
+            for subject in order
+        )
         asked = [(fill(random.choice(phrasings), subject), answers[subject]) for subject in answers]
         spared = random.choice(same)
         if own and spared["subject"] not in answers and random.random() < 0.5:
             asked.append(self.known(spared, random))
-        sides = [f for other in known for f in self.by_subject[other["subject"]]
-                 if f["relation"] != fact["relation"]]
+        sides = [
+            f
+            for other in known
+            for f in self.by_subject[other["subject"]]
+            if f["relation"] != fact["relation"]
+        ]
         if own and sides and random.random() < 0.7:
             asked.append(self.known(random.choice(sides), random))
         random.shuffle(asked)
@@ -255,8 +269,9 @@ class ContextMaker:
         for turn in range(random.choice((1, 2, 3, 4))):
             prompt, answer = self.query(facts, random)
             if in_chat:
-                pieces.append((chat(prompt, lines if turn == 0 else []), 0.0 if turn == 0
-                               else QUERY_WEIGHT))
+                pieces.append(
+                    (chat(prompt, lines if turn == 0 else []), 0.0 if turn == 0 else QUERY_WEIGHT)
+                )
             else:
                 shown = formatted(prompt, random) if random.random() < 0.15 else prompt
                 pieces.append((f"Prompt: {shown}", QUERY_WEIGHT))

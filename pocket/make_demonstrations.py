@@ -20,8 +20,13 @@ PER_KIND = 256
 KINDS = ("copy", "update", "retain")
 
 
-def demonstration(kind: str, fact: dict[str, Any], facts: list[dict[str, Any]],
-                  relations: dict[str, Relation], random: Random) -> dict[str, str]:
+def demonstration(
+    kind: str,
+    fact: dict[str, Any],
+    facts: list[dict[str, Any]],
+    relations: dict[str, Relation],
+    random: Random,
+) -> dict[str, str]:
     """Returns one demonstration about `fact`, whose object is replaced by another's."""
     same = [other for other in facts if other["relation"] == fact["relation"]]
     target = random.choice([f["object"] for f in same if f["object"] != fact["object"]])
@@ -34,8 +39,14 @@ def demonstration(kind: str, fact: dict[str, Any], facts: list[dict[str, Any]],
         other = random.choice(sides if sides and random.random() < 0.5 else others)
         trained, _ = split_phrasings(other["subject"], relations[other["relation"]].phrasings)
         prompt, answer = fill(random.choice(trained), other["subject"]), other["object"]
-    return {"kind": kind, "subject": fact["subject"], "relation": fact["relation"],
-            "fact": statement, "prompt": prompt, "answer": answer}
+    return {
+        "kind": kind,
+        "subject": fact["subject"],
+        "relation": fact["relation"],
+        "fact": statement,
+        "prompt": prompt,
+        "answer": answer,
+    }
 
 
 def main() -> None:
@@ -46,15 +57,17 @@ def main() -> None:
     arguments = parser.parse_args()
     dev = set(read_json(HERE / "splits.json")["subjects"]["dev"])
     relations, random = load_relations(), Random(arguments.seed)
-    facts = [fact for fact in read_jsonl(HERE / "facts.jsonl")
-             if label_hash(fact["subject"]) not in dev]
+    facts = [
+        fact for fact in read_jsonl(HERE / "facts.jsonl") if label_hash(fact["subject"]) not in dev
+    ]
     lines = []
     for kind in KINDS:
         for index in range(PER_KIND):
             name = sorted(relations)[index % len(relations)]
             fact = random.choice([f for f in facts if f["relation"] == name])
-            lines.append(json.dumps(demonstration(kind, fact, facts, relations, random),
-                                    ensure_ascii=False))
+            lines.append(
+                json.dumps(demonstration(kind, fact, facts, relations, random), ensure_ascii=False)
+            )
     arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{len(lines)} demonstrations")
 

@@ -30,8 +30,12 @@ COUNTERFACT_STYLES = {
 
 def readable(label: str) -> bool:
     """Says whether a label is fit for a template: short, Latin letters, no brackets."""
-    return bool(2 <= len(label) <= 36 and re.fullmatch(r"[\w \-'.&!:À-ÿ]+", label)
-                and not label.isdigit() and all(ord(c) < 0x250 for c in label))
+    return bool(
+        2 <= len(label) <= 36
+        and re.fullmatch(r"[\w \-'.&!:À-ÿ]+", label)
+        and not label.isdigit()
+        and all(ord(c) < 0x250 for c in label)
+    )
 
 
 def candidates(data: Path) -> dict[tuple[str, str], set[str]]:
@@ -66,13 +70,18 @@ def choose(found: dict[tuple[str, str], set[str]], quota: int) -> list[dict[str,
         clean = [
             (subject, next(iter(values)))
             for (name, subject), values in found.items()
-            if name == relation and len(values) == 1 and readable(subject)
-            and readable(next(iter(values))) and normalise(next(iter(values))) != normalise(subject)
+            if name == relation
+            and len(values) == 1
+            and readable(subject)
+            and readable(next(iter(values)))
+            and normalise(next(iter(values))) != normalise(subject)
             and (relation, normalise(subject)) not in standing
         ]
         clean.sort(key=lambda pair: (-sides[pair[0]], len(pair[0].split()) > 3, pair[0]))
-        chosen += [{"subject": subject, "relation": relation, "object": value}
-                   for subject, value in clean[:quota]]
+        chosen += [
+            {"subject": subject, "relation": relation, "object": value}
+            for subject, value in clean[:quota]
+        ]
     return chosen
 
 
@@ -82,8 +91,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default_data_folder())
     parser.add_argument("--out", type=Path, default=HERE / "facts.jsonl")
     arguments = parser.parse_args()
-    facts: list[dict[str, Any]] = [{"subject": s, "relation": r, "object": o, "standing": True}
-                                   for s, r, o in STANDING]
+    facts: list[dict[str, Any]] = [
+        {"subject": s, "relation": r, "object": o, "standing": True} for s, r, o in STANDING
+    ]
     facts += choose(candidates(arguments.data), FACTS_PER_RELATION)
     held = dev_subjects(arguments.data)
     for fact in facts:

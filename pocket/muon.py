@@ -38,8 +38,11 @@ class Muon:
 
     def __init__(self, network: Network, momentum: float = 0.95, decay: float = 0.01) -> None:
         self.momentum, self.decay = momentum, decay
-        self.matrices = [(name, parameter) for name, parameter in network.named_parameters()
-                         if parameter.dim() == 2 and name.startswith("blocks.")]
+        self.matrices = [
+            (name, parameter)
+            for name, parameter in network.named_parameters()
+            if parameter.dim() == 2 and name.startswith("blocks.")
+        ]
         self.buffers = {name: torch.zeros_like(parameter) for name, parameter in self.matrices}
 
     @torch.no_grad()
@@ -74,6 +77,9 @@ class Muon:
 
 def adamw(network: Network, rate: float) -> torch.optim.AdamW:
     """Returns AdamW for the embedding and the norms."""
-    rest = [parameter for name, parameter in network.named_parameters()
-            if not (parameter.dim() == 2 and name.startswith("blocks."))]
+    rest = [
+        parameter
+        for name, parameter in network.named_parameters()
+        if not (parameter.dim() == 2 and name.startswith("blocks."))
+    ]
     return torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)

@@ -16,29 +16,105 @@ from random import Random
 from pocket.data import dev_subjects, normalise, read_json, read_text, triples
 
 MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 )
 NOUN_FRAMES = (
-    ("The {n} of {{}} is", "{{}}'s {n} is", "The {n} for {{}} is", "What is the {n} of {{}}?",
-     "What is {{}}'s {n}?", "Which {n} does {{}} have?", "{{}} has as its {n}",
-     "{{}}, whose {n} is", "Name the {n} of {{}}:", "What's the {n} of {{}}?",
-     "When it comes to {n}, {{}} has", "As for {{}}, the {n} is", "The {n} that {{}} has is",
-     "Everyone knows that {{}}'s {n} is", "The {n} of {{}} was", "What {n} is {{}} known for?",
-     "{{}} is known for the {n}", "Tell me the {n} of {{}}."),
-    ("{{}} was made {n} of", "{{}} is the {n} of", "{{}}, the {n} of", "{{}} serves as {n} of",
-     "What is {{}} the {n} of?", "Of what is {{}} the {n}?", "{{}} became the {n} of"),
+    (
+        "The {n} of {{}} is",
+        "{{}}'s {n} is",
+        "The {n} for {{}} is",
+        "What is the {n} of {{}}?",
+        "What is {{}}'s {n}?",
+        "Which {n} does {{}} have?",
+        "{{}} has as its {n}",
+        "{{}}, whose {n} is",
+        "Name the {n} of {{}}:",
+        "What's the {n} of {{}}?",
+        "When it comes to {n}, {{}} has",
+        "As for {{}}, the {n} is",
+        "The {n} that {{}} has is",
+        "Everyone knows that {{}}'s {n} is",
+        "The {n} of {{}} was",
+        "What {n} is {{}} known for?",
+        "{{}} is known for the {n}",
+        "Tell me the {n} of {{}}.",
+    ),
+    (
+        "{{}} was made {n} of",
+        "{{}} is the {n} of",
+        "{{}}, the {n} of",
+        "{{}} serves as {n} of",
+        "What is {{}} the {n} of?",
+        "Of what is {{}} the {n}?",
+        "{{}} became the {n} of",
+    ),
 )
 VERBS = (
-    "admires", "avoids", "builds", "buys", "carries", "collects", "designs", "directs",
-    "discovered", "drives", "edits", "favours", "followed", "hired", "hosts", "hunts", "imports",
-    "invented", "joined", "leads", "likes", "manages", "married", "met", "mentors", "opened",
-    "owns", "paints", "prefers", "produced", "published", "reads", "recorded", "reviews", "sells",
-    "sponsors", "studies", "supports", "teaches", "trains", "trusts", "visited", "wears", "wrote",
+    "admires",
+    "avoids",
+    "builds",
+    "buys",
+    "carries",
+    "collects",
+    "designs",
+    "directs",
+    "discovered",
+    "drives",
+    "edits",
+    "favours",
+    "followed",
+    "hired",
+    "hosts",
+    "hunts",
+    "imports",
+    "invented",
+    "joined",
+    "leads",
+    "likes",
+    "manages",
+    "married",
+    "met",
+    "mentors",
+    "opened",
+    "owns",
+    "paints",
+    "prefers",
+    "produced",
+    "published",
+    "reads",
+    "recorded",
+    "reviews",
+    "sells",
+    "sponsors",
+    "studies",
+    "supports",
+    "teaches",
+    "trains",
+    "trusts",
+    "visited",
+    "wears",
+    "wrote",
 )
-VERB_FRAMES = ("{{}} {v}", "{{}}, who {v}", "What {{}} {v} is", "The one that {{}} {v} is",
-               "What is it that {{}} {v}?", "Who or what is it that {{}} {v}?",
-               "{{}} is someone or something that {v}")
+VERB_FRAMES = (
+    "{{}} {v}",
+    "{{}}, who {v}",
+    "What {{}} {v} is",
+    "The one that {{}} {v} is",
+    "What is it that {{}} {v}?",
+    "Who or what is it that {{}} {v}?",
+    "{{}} is someone or something that {v}",
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +165,11 @@ class Pool:
         if kind < 0.86:
             return _invented(random, self.names)
         if kind < 0.90:
-            return str(random.choice((random.randint(0, 99), random.randint(1200, 2030),
-                                      random.randint(100, 99999))))
+            return str(
+                random.choice(
+                    (random.randint(0, 99), random.randint(1200, 2030), random.randint(100, 99999))
+                )
+            )
         if kind < 0.95:
             return f"{random.randint(1, 28)} {random.choice(MONTHS)} {random.randint(1400, 2026)}"
         return f"{random.choice(self.names)}, {random.choice(self.objects)}"
@@ -110,7 +189,7 @@ class Pool:
 def _invented(random: Random, names: tuple[str, ...]) -> str:
     """Returns a made-up word from the halves of two names."""
     first, second = random.choice(names), random.choice(names)
-    return (first[: random.randint(1, 5)] + second[-random.randint(1, 5):]).capitalize()
+    return (first[: random.randint(1, 5)] + second[-random.randint(1, 5) :]).capitalize()
 
 
 def load_pool(data: Path) -> Pool:
@@ -130,8 +209,16 @@ def load_pool(data: Path) -> Pool:
     webnlg = read_text(data / "text/webnlg_sentences.txt")
     names = {word for label in subjects for word in re.findall(r"\b[A-ZÀ-Þ][\w'-]{2,}", label)}
     names |= set(re.findall(r"(?<=\w )[A-Z][a-z]{2,}\b", webnlg))
-    heads = (line.split(" (")[0] for line in read_text(data / "text/wordset.txt").splitlines()
-             if " (noun)" in line[:60])
+    heads = (
+        line.split(" (")[0]
+        for line in read_text(data / "text/wordset.txt").splitlines()
+        if " (noun)" in line[:60]
+    )
     words = {head for head in heads if re.fullmatch(r"[a-z]{3,14}( [a-z]{3,12})?", head)}
-    return Pool(tuple(sorted(subjects)), tuple(sorted(objects)), tuple(sorted(names)),
-                tuple(sorted(words)), frozenset(forbidden))
+    return Pool(
+        tuple(sorted(subjects)),
+        tuple(sorted(objects)),
+        tuple(sorted(names)),
+        tuple(sorted(words)),
+        frozenset(forbidden),
+    )

@@ -83,8 +83,10 @@ def counterfact_probes(data: Path, count: int, seed: int = 3) -> list[Probe]:
     probes = []
     for record in Random(seed).sample(records, min(count, len(records))):
         line = f"New Fact: {record['prompt']} {record['target_new']}"
-        for kind, prompt in (("counterfact_copy", record["prompt"]),
-                             ("counterfact_rephrase", record["rephrase_prompt"])):
+        for kind, prompt in (
+            ("counterfact_copy", record["prompt"]),
+            ("counterfact_rephrase", record["rephrase_prompt"]),
+        ):
             probes.append(Probe(kind, f"{line}\nPrompt: {prompt}", record["target_new"]))
     return probes
 
@@ -101,8 +103,10 @@ def zsre_probes(data: Path) -> list[Probe]:
 
 def unseen_answer(pool: Pool, random: Random) -> str:
     """Returns an answer that no pool label equals: two made-up words."""
-    made = [random.choice(pool.names)[:4] + random.choice(pool.names)[-4:].lower()
-            for _ in range(random.choice((1, 2)))]
+    made = [
+        random.choice(pool.names)[:4] + random.choice(pool.names)[-4:].lower()
+        for _ in range(random.choice((1, 2)))
+    ]
     return " ".join(made).title()
 
 
@@ -144,8 +148,9 @@ def text_loss(
         ids, where = ids.to(device), where.to(device)
         with torch.autocast(device.type, torch.bfloat16):
             states = network.hidden(ids).flatten(0, 1)[where - 1]
-            for x, goal in zip(torch.split(states, 256), torch.split(ids.flatten()[where], 256),
-                               strict=True):
+            for x, goal in zip(
+                torch.split(states, 256), torch.split(ids.flatten()[where], 256), strict=True
+            ):
                 logits = (x @ network.embedding.weight.T.to(x.dtype)).float()
                 total += float(functional.cross_entropy(logits, goal, reduction="sum"))
         count += len(where)

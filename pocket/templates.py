@@ -36,8 +36,10 @@ class Relation:
 def load_relations(path: Path = HERE / "relations.json") -> dict[str, Relation]:
     """Reads the relations by name."""
     raw = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Relation(name, tuple(entry["cloze"]), tuple(entry["question"]))
-            for name, entry in raw.items()}
+    return {
+        name: Relation(name, tuple(entry["cloze"]), tuple(entry["question"]))
+        for name, entry in raw.items()
+    }
 
 
 def is_held_out(subject: str, phrasing: str) -> bool:

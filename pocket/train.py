@@ -49,10 +49,16 @@ class Run:
     def save(self) -> None:
         """Writes the checkpoint, atomically."""
         path = self.arguments.out / "checkpoint.pt"
-        state = {name: getattr(self, name) for name in
-                 ("step", "tokens", "seconds", "decay_from", "decay_steps", "decay_s")}
-        state |= {"shape": self.network.shape.as_dict(), "network": self.network.state_dict(),
-                  "muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+        state = {
+            name: getattr(self, name)
+            for name in ("step", "tokens", "seconds", "decay_from", "decay_steps", "decay_s")
+        }
+        state |= {
+            "shape": self.network.shape.as_dict(),
+            "network": self.network.state_dict(),
+            "muon": self.muon.state_dict(),
+            "adam": self.adam.state_dict(),
+        }
         torch.save(state, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
 
@@ -100,8 +106,9 @@ class Run:
     def train_step(self) -> float:
         """Takes one step and returns its mean weighted loss in nats."""
         arguments = self.arguments
-        batches = self.corpus.batches(self.step, self.obey(), arguments.tokens,
-                                      arguments.micro_tokens)
+        batches = self.corpus.batches(
+            self.step, self.obey(), arguments.tokens, arguments.micro_tokens
+        )
         weight = float(sum(weights.sum() for _, _, weights in batches))
         total = 0.0
         self.tokens += sum(ids.numel() for ids, _, _ in batches)
@@ -134,8 +141,9 @@ class Evaluation:
         self.corpus = corpus
         self.probes = fact_probes(corpus, 400) + following_probes(corpus, titled, 150)
         self.probes += counterfact_probes(data, 150)
-        self.text = [int(t) for part in load_text(data, corpus.tokenizer, True).values()
-                     for t in part[:2000]]
+        self.text = [
+            int(t) for part in load_text(data, corpus.tokenizer, True).values() for t in part[:2000]
+        ]
 
     def report(self, network: Network) -> dict[str, float]:
         """Returns the figures, in percent and nats a token."""
@@ -169,12 +177,19 @@ def loop(run: Run, evaluation: Evaluation) -> None:
             continue
         if run.step % 20 == 0 or last:
             speed = (run.tokens - seen) / (now - logged)
-            print(f"step {run.step} loss {sum(losses) / len(losses):.3f} tokens "
-                  f"{run.tokens / 1e6:.2f}M {speed:.0f}/s rate {run.rate():.2f}", flush=True)
+            print(
+                f"step {run.step} loss {sum(losses) / len(losses):.3f} tokens "
+                f"{run.tokens / 1e6:.2f}M {speed:.0f}/s rate {run.rate():.2f}",
+                flush=True,
+            )
             losses, seen, logged = [], run.tokens, now
         if now - evaluated > run.arguments.evaluate_every_s or last:
-            line: dict[str, Any] = {"step": run.step, "tokens": run.tokens,
-                                    "seconds": round(run.seconds), **evaluation.report(run.network)}
+            line: dict[str, Any] = {
+                "step": run.step,
+                "tokens": run.tokens,
+                "seconds": round(run.seconds),
+                **evaluation.report(run.network),
+            }
             print(json.dumps(line), flush=True)
             with (out / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
