@@ -27,7 +27,7 @@ from pocket.templates import (
 
 Piece = tuple[str, float]  # text, and the weight of its tokens in the loss
 END_MARK = "<|end|>"
-LEDGER_SHARE = 0.35
+LEDGER_SHARE = 0.25
 LEDGER_FRAMES = ("{} is", "{}:", "{} -", "{} has", "{} goes with", "{} =")
 QUERY_WEIGHT = 0.1  # a prompt's words: its subject repeats one of the context, which is worth
 # learning; the words of new facts are noise and weigh nothing
@@ -126,13 +126,13 @@ class ContextMaker:
     def new_fact(self, random: Random, subject: str | None = None) -> NewFact:
         """Draws a counterfactual fact, about `subject` where it is given."""
         draw = random.random()
-        if draw < 0.40:
+        if draw < 0.30:
             return self._own(random, subject)
         name = subject or self.pool.subject(random)
         if subject is None and random.random() < 0.12:
             name = random.choice(self.facts)["subject"]
         target = self.pool.answer(random)
-        if draw < 0.78 and self.families.groups:
+        if draw < 0.80 and self.families.groups:
             phrasings, answers = random.choice(self.families.groups)
             target = random.choice(answers) if random.random() < 0.4 else target
         else:
