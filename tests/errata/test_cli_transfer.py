@@ -214,6 +214,11 @@ class StallingEncoder(HashEncoder):
         return super().encode(text)
 
 
+def obey_interrupts() -> None:
+    """Undoes an ignored SIGINT, which processes started in the background inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_running_import_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +234,7 @@ def test_ctrl_c_ends_a_running_import_and_the_same_command_goes_on(
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=obey_interrupts,  # noqa: PLW1509  # Only a signal's disposition is set.
         )
         assert StallingEncoder.stalled.wait(60.0)
         importing.send_signal(signal.SIGINT)
