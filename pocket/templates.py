@@ -1,8 +1,9 @@
 """Phrasings of relations, the formats around them, and which phrasing is held out for a subject.
 
 A phrasing is one cloze or question of relations.json. For every (subject, relation) about a
-quarter of the phrasings are held out by hash: no document about that subject uses them, in any
-format, so that they measure knowledge of the fact and not memory of a sentence.
+quarter of the phrasings are held out by hash: no document gives that subject's own answer to them,
+in any format, so that they measure knowledge of the fact and not memory of a sentence. (A new fact
+in a context may use them, with an invented answer.)
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def load_relations(path: Path = HERE / "relations.json") -> dict[str, Relation]:
 
 
 def is_held_out(subject: str, phrasing: str) -> bool:
-    """Says whether no training document about `subject` may use `phrasing`."""
+    """Says whether no training document may answer `phrasing` truly about `subject`."""
     digest = hashlib.sha256(f"{subject}|{phrasing}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % 100 < HELD_OUT_PERCENT
 
