@@ -37,7 +37,7 @@ from memory.index_view import FaissView
 logger = logging.getLogger(__name__)
 
 FLAT_MAX = 20_000  # 0.7 ms a scan.
-FP16_MAX = 120_000  # 4 ms a scan.
+FP16_MAX = 60_000  # 2 ms a scan.
 DELTA_MIN = 8_192  # Rows scanned beside the main part before a merge, at least ...
 DELTA_SHARE = 0.1  # ... and as a share of the main part.
 GONE_MIN = 1_024  # Rows gone before the store is compacted, at least ...
