@@ -77,7 +77,9 @@ class Editor(Protocol):
         ...
 
     def compute(self, facts: Sequence[Fact], progress: Progress) -> Delta:
-        """Returns the change. Raises ConsolidationFailed (singular solve, NaN, a fact without its
-        subject in the prompt) naming facts and layer, and what `progress` raises.
+        """Returns the change.
+
+        Raises ConsolidationFailed (singular solve, NaN, a fact without its subject in the prompt)
+        naming facts and layer, and what `progress` raises.
         """
         ...
