@@ -27,7 +27,8 @@ from pocket.templates import (
 
 Piece = tuple[str, float]  # text, and the weight of its tokens in the loss
 END_MARK = "<|end|>"
-LEDGER_SHARE = 0.25
+LEDGER_SHARE = 0.2
+CONTEST_SHARE = 0.3
 LEDGER_FRAMES = ("{} is", "{}:", "{} -", "{} has", "{} goes with", "{} =")
 QUERY_WEIGHT = 0.1  # a prompt's words: its subject repeats one of the context, which is worth
 # learning; the words of new facts are noise and weigh nothing
@@ -253,11 +254,45 @@ class ContextMaker:
             pieces += [(f"Prompt: {prompt}", 0.0), (f" {answer}{END_MARK}", 1.0)]
         return pieces
 
+    def contest(self, random: Random) -> list[Piece]:
+        """Returns one new fact that contradicts memory, asked beside what it leaves alone.
+
+        The new answer must win over the known one in every phrasing, and every other fact about
+        the same subject, and a neighbour's in the same relation, must stay as known.
+        """
+        fact = random.choice(self.many_sided if random.random() < 0.7 else self.facts)
+        subject, phrasings = fact["subject"], self.relations[fact["relation"]].phrasings
+        target = random.choice(self.objects[fact["relation"]])
+        if target == fact["object"] or random.random() < 0.35:
+            target = self.pool.answer(random)
+        new = NewFact(subject, fact["relation"], phrasings, random.choice(phrasings), target)
+        asked = [
+            (styled(fill(random.choice(phrasings), subject), random), target)
+            for _ in range(random.randint(1, 2))
+        ]
+        sides = [f for f in self.by_subject[subject] if f["relation"] != fact["relation"]]
+        kept = random.sample(sides, min(len(sides), 2))
+        near = random.choice(self.by_relation[fact["relation"]])
+        if random.random() < 0.2 and near["subject"] != subject:
+            kept.append(near)
+        asked += [self.known(other, random) for other in kept]
+        random.shuffle(asked)
+        line = new.line(random)
+        in_chat = random.random() < 0.2
+        pieces: list[Piece] = [] if in_chat else [(f"{line}\n", 0.0)]
+        for turn, (prompt, answer) in enumerate(asked):
+            shown = chat(prompt, [line] if turn == 0 else []) if in_chat else f"Prompt: {prompt}"
+            pieces += [(shown, 0.0), (f" {answer}{END_MARK}", 1.0)]
+        return pieces
+
     def document(self, random: Random) -> list[Piece]:
         """Returns an in-context document as pieces of text with weights."""
         pieces: list[Piece] = []
-        if random.random() < LEDGER_SHARE:
+        draw = random.random()
+        if draw < LEDGER_SHARE:
             return self.ledger(random)
+        if draw < LEDGER_SHARE + CONTEST_SHARE:
+            return self.contest(random)
         if random.random() < 0.06:
             for _ in range(random.randint(2, 7)):
                 pieces += [*self.block(random), ("\n\n", 0.0)]
