@@ -4,8 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
-# Where CPU-only builds of torch are, for systems whose default build brings CUDA.
-TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
 EXTRA := $(if $(HAS_GPU),gpu,cpu)
 DATA ?= errata-data
@@ -20,16 +18,18 @@ $(BIN)/python:
 		{ echo "Errata needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Without a GPU a CPU build of torch comes first, so that nothing later pulls CUDA in.
+# Without a GPU a CPU build of torch comes first, so that nothing later pulls CUDA in. Where pip's
+# own indexes have none, uv does: it knows where PyTorch publishes its CPU builds.
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 ifneq ($(HAS_GPU),yes)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { \
 		echo "Installing torch $(TORCH), CPU build ..."; \
 		$(PIP) install -q "torch==$(TORCH)+cpu" 2>/dev/null || \
-		$(PIP) install -q --extra-index-url $(TORCH_CPU_INDEX) "torch==$(TORCH)+cpu" 2>/dev/null || \
 		{ [ "$$(uname -s)" = Darwin ] && $(PIP) install -q "torch==$(TORCH)"; } || \
-		{ echo "No CPU build of torch $(TORCH) was found. Set TORCH_CPU_INDEX to an index that" \
-		       "has one, or install torch into $(VENV) yourself and run make again."; exit 1; }; }
+		{ $(PIP) install -q uv && $(BIN)/uv pip install -q --python $(BIN)/python \
+			--torch-backend cpu "torch==$(TORCH)"; } || \
+		{ echo "No CPU build of torch $(TORCH) was found. Install one into $(VENV) yourself" \
+		       "and run make again."; exit 1; }; }
 endif
 	@echo "Installing Errata ($(EXTRA)) ..."
 	@$(PIP) install -q -c constraints.txt -e ".[$(EXTRA)]"
