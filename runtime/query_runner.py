@@ -119,6 +119,18 @@ class QueryRunner:
                 field="routing.default_path",
             )
 
+    def with_classifier(self, classifier: ScopeClassifier, encoder: Encoder) -> QueryRunner:
+        """Returns a runner over the same parts that routes by another classifier; close it too."""
+        return QueryRunner(
+            engine=self._engine,
+            memory=self._memory,
+            encoder=encoder,
+            classifier=classifier,
+            paths=self._paths,
+            settings=self._settings,
+            clock=self._clock,
+        )
+
     def close(self) -> None:
         """Ends the threads; running stages finish."""
         self._waiting.shutdown(wait=True, cancel_futures=True)
