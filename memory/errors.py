@@ -14,6 +14,7 @@
     │   └── StorageReadOnly     the log cannot be written (disk full, failed fsync)
     ├── SequenceCompacted       a watch asks for entries that are gone
     ├── EngineFailure           the model failed on one request
+    ├── ConsolidationFailed     an editor found no usable change of the weights
     └── StartupError            the process must not start; says why
         ├── DataDirectoryError  foreign, corrupt or newer data directory
         ├── DataDirectoryLocked another server holds the data directory
@@ -156,6 +157,15 @@ class EngineFailure(ErrataError):
     """The model failed on one request; other requests go on."""
 
     reason = "ENGINE_FAILED"
+
+
+class ConsolidationFailed(ErrataError):
+    """An editor found no usable change: a singular solve, NaN, a fact without its subject.
+
+    Nothing was changed. The message names facts and layer.
+    """
+
+    reason = "CONSOLIDATION_FAILED"
 
 
 class StartupError(ErrataError):

@@ -1,0 +1,159 @@
+"""The linear algebra of editors: tensors in, tensors out, in float64; knows nothing of models.
+
+Legend: d_in and d_out the widths of a projection, n columns (facts, or prompts of facts).
+Keys K are (d_in, n): what enters the projection at the fact token. Residuals R are (d_out, n): what
+must be added to what leaves it. The second moment C is (d_in, d_in): the mean of k kᵀ over running
+text, uncentred. A change is returned as factors `left (d_out, r)`, `right (r, d_in)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memory.errors import ConsolidationFailed
+
+BACKWARD_ERROR_MAX = 1e-6  # Of a solve, relative; float64 gives 1e-10 on a regular system.
+_ADVICE = "expected a regular system: raise covariance_weight, or give the covariance more text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factors:
+    """A low-rank change `left @ right`, float64."""
+
+    left: Tensor  # (d_out, r)
+    right: Tensor  # (r, d_in)
+
+    def full(self) -> Tensor:
+        """Returns the change, (d_out, d_in)."""
+        return self.left @ self.right
+
+
+def memit(keys: Tensor, residuals: Tensor, moment: Tensor, weight: float) -> Factors:
+    """Returns Δ = R Kᵀ (λ C + K Kᵀ)⁻¹ (MEMIT, Meng et al. 2022, arXiv 2210.07229, eq. 14).
+
+    λ is `weight`: the number of tokens of running text that the old associations count for (the
+    paper's C₀ = λ E[k kᵀ], eq. 15). Raises ConsolidationFailed for a singular or non-finite system.
+    """
+    keys, residuals, moment = _checked(keys, residuals, moment)
+    system = weight * moment + keys @ keys.T  # (d_in, d_in)
+    return Factors(left=residuals, right=_solve(system, keys, "MEMIT").T)
+
+
+def rome(key: Tensor, wanted: Tensor, matrix: Tensor, moment: Tensor) -> Factors:
+    """Returns Δ = (v* - W k*) (C⁻¹ k*)ᵀ / (k*ᵀ C⁻¹ k*) (ROME, Meng et al. 2022, arXiv 2202.05262,
+    eq. 2 and 3), rank one.
+
+    `key` (d_in,), `wanted` v* (d_out,), `matrix` W (d_out, d_in). The same k* stands in every
+    place, which is R-ROME's correction (Gupta et al. 2024, arXiv 2403.07175): ROME's code takes
+    the bare prompt's key for W k* and for the denominator but the mean key for the direction, and
+    such edits can disable a model. Raises ConsolidationFailed.
+    """
+    keys, residuals, moment = _checked(
+        key[:, None], (wanted.double() - matrix.double() @ key.double())[:, None], moment
+    )
+    direction = _solve(moment, keys, "ROME")[:, 0]  # (d_in,)
+    share = direction @ keys[:, 0]
+    if not float(share) > 0:
+        raise ConsolidationFailed(
+            f"ROME's denominator k'C⁻¹k is {float(share):.3g}; expected above 0: the key is empty"
+            " or the second moment is not positive definite (give it more text)"
+        )
+    return Factors(left=residuals, right=(direction / share)[None])
+
+
+def null_space(moment: Tensor, threshold: float) -> Tensor:
+    """Returns P = U Uᵀ (d_in, d_in), onto the eigenvectors of C with small eigenvalues.
+
+    AlphaEdit, Fang et al. 2024, arXiv 2410.02355, eq. 6 and 7. Departure: the reference cuts at an
+    absolute 2e-2, which depends on the activations' scale; here `threshold` is a share of the mean
+    eigenvalue. Raises ConsolidationFailed when nothing is left to write into.
+    """
+    values, vectors = torch.linalg.eigh(moment.double())
+    kept = vectors[:, values < threshold * values.mean()]
+    if kept.shape[1] == 0:
+        raise ConsolidationFailed(
+            f"the null space is empty: no eigenvalue is under {threshold:g} of the mean; expected"
+            " some (raise nullspace_threshold)"
+        )
+    return kept @ kept.T
+
+
+def alphaedit(
+    keys: Tensor, residuals: Tensor, projection: Tensor, ridge: float, former: Tensor | None = None
+) -> Factors:
+    """Returns Δ = R Kᵀ P (K_p K_pᵀ P + K Kᵀ P + L₂ I)⁻¹ (AlphaEdit, arXiv 2410.02355, eq. 12).
+
+    `former` holds the keys K_p (d_in, m) of edits that earlier batches wrote. `ridge` is L₂, which
+    the reference's code multiplies the identity with (10 for 7B models). Raises ConsolidationFailed.
+    """
+    keys, residuals, projection = _checked(keys, residuals, projection)
+    seen = keys @ keys.T
+    if former is not None:
+        seen = seen + former.double() @ former.double().T
+    system = projection @ seen + ridge * torch.eye(len(keys), dtype=torch.float64)
+    # Transposed: Δᵀ = (P (K_p K_pᵀ + K Kᵀ) + L₂ I)⁻¹ P K Rᵀ, for P and the sums are symmetric.
+    return Factors(left=residuals, right=_solve(system, projection @ keys, "AlphaEdit").T)
+
+
+def spread_even(remaining: int) -> float:
+    """Returns the share of what is missing that a layer takes, `remaining` layers including it.
+
+    MEMIT, arXiv 2210.07229, eq. 20: R / (L - l + 1).
+    """
+    return 1.0 / remaining
+
+
+def spread_root(remaining: int) -> float:
+    """Returns PMET's share, 1 / √(L - l + 1) (Li et al. 2023, arXiv 2308.08742, section 3.3)."""
+    return float(remaining**-0.5)
+
+
+def compact(factors: Factors) -> tuple[Tensor, Tensor] | Tensor:
+    """Returns the smaller form of a change, float32: its factors, or the matrix itself."""
+    rank, (d_out, d_in) = len(factors.right), (len(factors.left), factors.right.shape[1])
+    if rank * (d_in + d_out) < d_in * d_out:
+        return factors.left.float().contiguous(), factors.right.float().contiguous()
+    return factors.full().float()
+
+
+def joined(changes: list[Factors]) -> Factors:
+    """Returns the sum of changes as one, its rank the sum of theirs."""
+    return Factors(
+        left=torch.cat([change.left for change in changes], dim=1),
+        right=torch.cat([change.right for change in changes]),
+    )
+
+
+def _checked(keys: Tensor, residuals: Tensor, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Asserts shapes, raises ConsolidationFailed for numbers that are none, returns float64."""
+    d_in, n = keys.shape
+    assert residuals.shape[1] == n, f"{residuals.shape[1]} residuals for {n} keys"
+    assert square.shape == (d_in, d_in), f"{tuple(square.shape)} for keys of {d_in}"
+    for name, tensor in (("keys", keys), ("residuals", residuals), ("second moment", square)):
+        if not bool(torch.isfinite(tensor).all()):
+            columns = (~torch.isfinite(tensor)).any(0).nonzero().flatten().tolist()
+            raise ConsolidationFailed(
+                f"the {name} hold numbers that are not finite (columns {columns[:8]}); expected"
+                " finite activations: check the model's dtype and the edits' targets"
+            )
+    return keys.double().cpu(), residuals.double().cpu(), square.double().cpu()
+
+
+def _solve(system: Tensor, right: Tensor, name: str) -> Tensor:
+    """Solves, or raises ConsolidationFailed where the answer would be noise."""
+    try:
+        solution = torch.linalg.solve(system, right)
+    except torch.linalg.LinAlgError as error:
+        raise ConsolidationFailed(f"{name}'s system is singular: {error}; {_ADVICE}") from error
+    if not bool(torch.isfinite(solution).all()):
+        raise ConsolidationFailed(f"{name}'s system gave numbers that are not finite; {_ADVICE}")
+    back = torch.linalg.norm(system @ solution - right) / torch.linalg.norm(right).clamp(min=1e-300)
+    if float(back) > BACKWARD_ERROR_MAX:
+        raise ConsolidationFailed(
+            f"{name}'s system is ill-conditioned: its solution misses by {float(back):.1e} of the"
+            f" right side; {_ADVICE}"
+        )
+    return solution
