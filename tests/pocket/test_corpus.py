@@ -73,6 +73,34 @@ def test_retained_answers_contradict_no_new_fact(corpus: Corpus) -> None:
         )
 
 
+def test_contests_change_one_relation_and_keep_the_others(corpus: Corpus) -> None:
+    random, maker = Random(5), corpus.maker
+    truths = {
+        (fill(phrasing, fact["subject"]).lower().rstrip("? "), fact["object"])
+        for fact in maker.facts
+        for phrasing in maker.relations[fact["relation"]].phrasings
+    }
+    kept = changed = 0
+    for _ in range(200):
+        pieces = maker.contest(random)
+        line = next(text for text, _ in pieces if "New Fact: " in text)
+        asked = [
+            (text, pieces[place + 1][0].strip().removesuffix("<|end|>"))
+            for place, (text, _) in enumerate(pieces[:-1])
+            if pieces[place + 1][1] == 1.0
+        ]
+        for text, answer in asked:
+            shown = text.rsplit("Prompt: ", 1)[-1].rsplit("<|user|> ", 1)[-1]
+            prompt = shown.removesuffix("<|assistant|>").lower().rstrip("? ")
+            if (prompt, answer) in truths:
+                kept += 1
+            else:
+                assert line.split("<|user|>")[0].rstrip(" .\n").endswith(answer)
+                changed += 1
+    assert kept > 50
+    assert changed > 200
+
+
 def test_padding_carries_no_weight(corpus: Corpus) -> None:
     documents = corpus.documents(0, Mixture(), 300)
     ids, where, weights = pack(documents, corpus.tokenizer.pad_token_id)
