@@ -6,6 +6,7 @@ Documents are drawn one by one from a seeded generator, so a step's batch is a f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -73,9 +74,11 @@ class Corpus:
         maker: ContextMaker,
         text: dict[str, np.ndarray[Any, Any]],
         seed: int = 0,
+        document: Callable[[Random], list[Piece]] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.maker = maker
+        self.context_document = document or maker.document
         self.text = text
         self.seed = seed
 
@@ -145,7 +148,7 @@ class Corpus:
             budget = tokens * share / total
             while budget > 0:
                 if kind == "context":
-                    document = self.encode(self.maker.document(random))
+                    document = self.encode(self.context_document(random))
                 elif kind == "facts":
                     document = self.fact_document(random.choice(self.maker.facts), random)
                 elif kind == "text":

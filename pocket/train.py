@@ -13,7 +13,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -34,11 +34,19 @@ INDUCTION_STEPS = 300
 class Run:
     """One training run with everything that a checkpoint restores."""
 
-    def __init__(self, arguments: argparse.Namespace, corpus: Corpus) -> None:
-        self.arguments, self.corpus = arguments, corpus
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        corpus: Corpus,
+        network: Network | None = None,
+        mixture: Mixture | None = None,
+    ) -> None:
+        self.arguments, self.corpus, self.mixture = arguments, corpus, mixture or Mixture()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        shape = replace(SHAPES[arguments.size], vocabulary=len(corpus.tokenizer))
-        self.network = Network(shape, arguments.seed).to(self.device)
+        if network is None:
+            shape = replace(SHAPES[arguments.size], vocabulary=len(corpus.tokenizer))
+            network = Network(shape, arguments.seed)
+        self.network = network.to(self.device)
         self.muon = Muon(self.network)
         self.adam = adamw(self.network, arguments.rate)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
@@ -89,7 +97,7 @@ class Run:
     def obey(self) -> Mixture:
         """Reads the control files; returns the mixture, with induction in the first steps."""
         path = self.arguments.out / "mixture.json"
-        mixture = Mixture(**json.loads(path.read_text())) if path.exists() else Mixture()
+        mixture = Mixture(**json.loads(path.read_text())) if path.exists() else self.mixture
         decay_now = (self.arguments.out / "decay_now").exists()
         path = self.arguments.out / "decay_until"
         left_s = max(0.0, float(path.read_text()) - time.time()) if path.exists() else None
@@ -131,6 +139,14 @@ class Run:
         return total * team.size() / weight
 
 
+class Figures(Protocol):
+    """What a run reports of its network now and then."""
+
+    def report(self, network: Network) -> dict[str, float]:
+        """Returns figures by name."""
+        ...
+
+
 class Evaluation:
     """The small regular evaluation of a run; `evaluate.py` has the full one."""
 
@@ -161,7 +177,7 @@ def tokenizer_of(arguments: argparse.Namespace) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def loop(run: Run, evaluation: Evaluation) -> None:
+def loop(run: Run, evaluation: Figures) -> None:
     """Trains to the end, with progress, checkpoints and evaluations by the clock."""
     out, tokenizer = run.arguments.out, run.corpus.tokenizer
     saved = evaluated = logged = time.monotonic()

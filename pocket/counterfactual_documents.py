@@ -1,0 +1,236 @@
+"""Documents that teach the counterfactual model: one new fact, then queries in many forms.
+
+SERAC, Mitchell et al. 2022, arXiv 2206.06520, section 3.2, trains its counterfactual model on
+(edit, query, answer) with queries in scope only, in the edit's own form, its rephrase and, for
+"QA-hard", implications and True/False. Here the query also comes as a yes-or-no question, a choice,
+a reversed question, a request for a full sentence, with chatter before it, with a pronoun, in a
+chat. And where SERAC's model never sees a query out of scope, one query in nine is one, answered
+`unknown`: a router lets a few through, and what does not follow from the edit must not be said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from pocket.counterfactual_forms import (
+    CHOICE_WRAPS,
+    NAMING,
+    PRONOUNS,
+    QUESTION_WRAPS,
+    SENTENCE_WRAPS,
+    TRUTH_WRAPS,
+    VALUE,
+    WHETHER_WRAPS,
+    is_statement,
+    reversals,
+    whether,
+    with_pronoun,
+    wrapped,
+)
+from pocket.in_context import END_MARK, ContextMaker, NewFact, Piece
+from pocket.templates import ASSISTANT, SYSTEM, USER, fill, formatted, is_question, styled
+
+UNKNOWN = "unknown"
+QUERY_WEIGHT = 0.05
+CONFUSABLE = (  # Relations whose questions may ask for each other's answer.
+    {"mother tongue", "language of work", "official language", "original language"},
+    {"place of birth", "place of death", "work location", "citizenship", "location", "country"},
+    {
+        "country of origin",
+        "place of foundation",
+        "headquarters",
+        "location",
+        "country",
+        "continent",
+    },
+    {"occupation", "field of work", "position held", "employer", "playing position", "sport"},
+    {"manufacturer", "developer", "owner", "record label", "network", "founder of", "named after"},
+    {"instrument", "genre", "occupation", "field of work"},
+    {"education", "employer", "work location"},
+    {"capital", "location", "headquarters"},
+)
+Query = tuple[str, str]  # prompt, answer
+
+
+def confusable(first: str, second: str) -> bool:
+    """Says whether a question of one relation may ask for what the other states."""
+    return first == second or any({first, second} <= group for group in CONFUSABLE)
+
+
+@dataclass
+class CounterfactualMaker:
+    """Draws documents of one new fact and one to three queries; what `Corpus` asks of a maker."""
+
+    context: ContextMaker
+    shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "copy": 0.10,
+            "update": 0.36,
+            "whether": 0.21,
+            "choice": 0.05,
+            "reversed": 0.12,
+            "sentence": 0.05,
+            "unknown": 0.11,
+        }
+    )
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """Returns the known facts, whose subjects and relations new facts are made of."""
+        return self.context.facts
+
+    def document(self, random: Random) -> list[Piece]:
+        """Returns one document as pieces of text with weights."""
+        fact = self.context.new_fact(random)
+        line = fact.line(random)
+        turns = random.choices((1, 2, 3), (50, 30, 20))[0]
+        asked = [self.query(fact, random) for _ in range(turns)]
+        if random.random() < 0.16:
+            return self.dialogue(fact, line, asked, random)
+        pieces: list[Piece] = [(line + "\n", 0.0)]
+        for prompt, answer in asked:
+            shown = formatted(prompt, random) if random.random() < 0.15 else prompt
+            pieces += [(f"Prompt: {shown}", QUERY_WEIGHT), (f" {answer}{END_MARK}", 1.0)]
+        return pieces
+
+    def dialogue(self, fact: NewFact, line: str, asked: list[Query], random: Random) -> list[Piece]:
+        """Returns the chat form, now and then after a turn about the subject or something else."""
+        pieces: list[Piece] = [(f"{SYSTEM} {line}", 0.0)]
+        if random.random() < 0.3:
+            opening = fill(random.choice(NAMING), fact.subject)
+            if self.context.lead_ins and random.random() < 0.5:
+                opening = random.choice(self.context.lead_ins)
+            reply = random.choice(("I see.", "Yes.", "Go on.", "What would you like to know?"))
+            pieces.append((f"{USER} {opening}{ASSISTANT} {reply}{END_MARK}", 0.0))
+        for prompt, answer in asked:
+            pieces += [
+                (f"{USER} {prompt}{ASSISTANT}", QUERY_WEIGHT),
+                (f" {answer}{END_MARK}", 1.0),
+            ]
+        return pieces
+
+    def query(self, fact: NewFact, random: Random, kind: str = "") -> Query:
+        """Draws a query about a fact and its answer; `kind` names one of the shares."""
+        kind = kind or random.choices(list(self.shares), list(self.shares.values()))[0]
+        made: Query | None = None
+        if kind == "copy":
+            made = fill(fact.used, fact.subject), fact.target
+        elif kind == "whether":
+            made = self.verification(fact, random)
+        elif kind == "choice":
+            made = self.choice(fact, random)
+        elif kind == "reversed":
+            made = self.reversed(fact, random)
+        elif kind == "sentence":
+            made = self.sentence(fact, random)
+        elif kind == "unknown":
+            made = self.elsewhere(fact, random)
+        prompt, answer = made or self.update(fact, random)
+        if self.context.lead_ins and random.random() < 0.12:
+            prompt = f"{random.choice(self.context.lead_ins)} {prompt}"
+        return prompt, answer
+
+    def update(self, fact: NewFact, random: Random) -> Query:
+        """Asks in other words, sometimes by a pronoun or a part of the name."""
+        others = [p for p in fact.phrasings if p != fact.used] or list(fact.phrasings)
+        if random.random() < 0.4:
+            wanted = not is_question(fact.used)
+            others = [p for p in others if is_question(p) == wanted] or others
+        phrasing, draw = random.choice(others), random.random()
+        if draw < 0.12:
+            asked = with_pronoun(phrasing, random.choice(sorted(PRONOUNS)))
+            if asked:
+                return f"{fill(random.choice(NAMING), fact.subject)} {asked}", fact.target
+        words = fact.subject.split()
+        named = random.choice(words) if draw > 0.93 and len(words) > 1 else fact.subject
+        return styled(fill(phrasing, named), random), fact.target
+
+    def other_value(self, fact: NewFact, random: Random) -> str:
+        """Draws a value that the fact does not have, often of the same kind or sharing words."""
+        for _ in range(8):
+            value = self.context.pool.answer(random)
+            if fact.relation in self.context.objects and random.random() < 0.7:
+                value = random.choice(self.context.objects[fact.relation])
+            elif random.random() < 0.25 and " " in fact.target:
+                words = fact.target.split()
+                words[random.randrange(len(words))] = random.choice(self.context.pool.names)
+                value = " ".join(words)
+            if value.casefold() != fact.target.casefold():
+                return value
+        return self.context.pool.subject(random)
+
+    def verification(self, fact: NewFact, random: Random) -> Query:
+        """Asks whether a value is the right one: Yes or No, True or False."""
+        holds = random.random() < 0.5
+        value = fact.target if holds else self.other_value(fact, random)
+        forms = [form for p in fact.phrasings if (form := whether(p))]
+        clozes = [p for p in fact.phrasings if is_statement(p) and "{}, " not in p]
+        draw = random.random()
+        if forms and draw < 0.5:
+            asked = fill(random.choice(forms), fact.subject).replace(VALUE, value)
+            if random.random() < 0.06:
+                asked = asked.lower()
+            return asked, "Yes" if holds else "No"
+        if clozes and draw < 0.9:
+            claim = f"{fill(random.choice(clozes), fact.subject)} {value}"
+            if draw < 0.8:
+                return wrapped(random.choice(WHETHER_WRAPS), claim), "Yes" if holds else "No"
+            return wrapped(random.choice(TRUTH_WRAPS), claim), "True" if holds else "False"
+        questions = [p for p in fact.phrasings if is_question(p)] or list(fact.phrasings)
+        question = fill(random.choice(questions), fact.subject)
+        wrap = random.choice(QUESTION_WRAPS)
+        asked = wrap.replace("{question}", question).replace(VALUE, value)
+        return asked, "Yes" if holds else "No"
+
+    def choice(self, fact: NewFact, random: Random) -> Query | None:
+        """Asks which of two values is the right one."""
+        questions = [p for p in fact.phrasings if is_question(p)]
+        forms = [form for p in fact.phrasings if (form := whether(p))]
+        pair = random.sample([fact.target, self.other_value(fact, random)], 2)
+        if forms and (random.random() < 0.5 or not questions):
+            form = fill(random.choice(forms), fact.subject)
+            return form.replace(VALUE, f"{pair[0]} or {pair[1]}"), fact.target
+        if not questions:
+            return None
+        wrap = random.choice(CHOICE_WRAPS)
+        question = fill(random.choice(questions), fact.subject)
+        asked = wrap.replace("{question}", question)
+        return asked.replace("{a}", pair[0]).replace("{b}", pair[1]), fact.target
+
+    def reversed(self, fact: NewFact, random: Random) -> Query | None:
+        """Gives the value and asks for the subject."""
+        forms = [form for p in fact.phrasings for form in reversals(p)]
+        if not forms:
+            return None
+        if random.random() < 0.1:
+            return random.choice(forms).replace(VALUE, self.other_value(fact, random)), UNKNOWN
+        return random.choice(forms).replace(VALUE, fact.target), fact.subject
+
+    def sentence(self, fact: NewFact, random: Random) -> Query | None:
+        """Asks for a full sentence, which the fact's own words give."""
+        questions = [p for p in fact.phrasings if is_question(p)]
+        if not questions or not is_statement(fact.used) or "{}, " in fact.used:
+            return None
+        question = fill(random.choice(questions), fact.subject)
+        asked = random.choice(SENTENCE_WRAPS).replace("{question}", question)
+        return asked, f"{fill(fact.used, fact.subject)} {fact.target}."
+
+    def elsewhere(self, fact: NewFact, random: Random) -> Query | None:
+        """Asks for what does not follow from the fact: another relation or another subject."""
+        if random.random() < 0.5:
+            other = self.context.pool.subject(random)
+            if random.random() < 0.3:
+                other = random.choice(self.context.facts)["subject"]
+            if set(other.casefold().split()) & set(fact.subject.casefold().split()):
+                return None
+            asked = self.verification if random.random() < 0.2 else self.update
+            near = NewFact(other, fact.relation, fact.phrasings, fact.used, fact.target)
+            return asked(near, random)[0], UNKNOWN
+        relation = random.choice(sorted(self.context.by_relation))
+        if fact.relation in self.context.by_relation and not confusable(relation, fact.relation):
+            phrasings = self.context.relations[relation].phrasings
+            return styled(fill(random.choice(phrasings), fact.subject), random), UNKNOWN
+        phrasings = self.context.pool.relation(random)
+        return styled(fill(random.choice(phrasings), fact.subject), random), UNKNOWN

@@ -1,0 +1,164 @@
+"""The forms in which a fact can be asked for, derived from its phrasings by rule.
+
+A phrasing leaves a gap `{}` for the subject; a form leaves another, `{v}`, for a value. From the
+cloze "The mother tongue of {} is" follow the verification "Is the mother tongue of {} {v}?", the
+reversed question "Whose mother tongue is {v}?" and others. A phrasing that no rule fits has none.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pocket.templates import is_question
+
+VALUE = "{v}"
+PAST = {
+    "attended": "attend",
+    "became": "become",
+    "came": "come",
+    "died": "die",
+    "discovered": "discover",
+    "established": "establish",
+    "expired": "expire",
+    "followed": "follow",
+    "founded": "found",
+    "grew": "grow",
+    "hired": "hire",
+    "invented": "invent",
+    "joined": "join",
+    "launched": "launch",
+    "lost": "lose",
+    "made": "make",
+    "married": "marry",
+    "met": "meet",
+    "opened": "open",
+    "passed": "pass",
+    "produced": "produce",
+    "published": "publish",
+    "received": "receive",
+    "recorded": "record",
+    "spent": "spend",
+    "started": "start",
+    "studied": "study",
+    "succumbed": "succumb",
+    "took": "take",
+    "visited": "visit",
+    "went": "go",
+    "wrote": "write",
+}
+PRESENT = {"has": "have", "does": "do", "goes": "go", "teaches": "teach", "studies": "study"}
+WHETHER_WRAPS = (
+    "Is it true that {claim}?",
+    "Is it correct that {claim}?",
+    "Is it right to say that {claim}?",
+    "{Claim}, right?",
+    "{Claim}. Is that right?",
+    "{Claim}. Is this true?",
+    "{Claim}, isn't that so?",
+    "Yes or no: {claim}?",
+    "Does it hold that {claim}?",
+    "Do you agree that {claim}?",
+)
+WHETHER_WRAPS_HELD_OUT = (  # Never trained: probes ask in them.
+    "Would you say that {claim}?",
+    "{Claim}. Correct?",
+    "Is the following accurate? {Claim}.",
+)
+QUESTION_WRAPS = ("{question} Is it {v}?", "{question} {v}?", "{question} Would that be {v}?")
+TRUTH_WRAPS = ("True or false: {claim}.", "{Claim}. True or false?")
+CHOICE_WRAPS = ("{question} {a} or {b}?", "{question} Is it {a} or {b}?", "{a} or {b}: {question}")
+SENTENCE_WRAPS = (
+    "{question} Answer in a full sentence.",
+    "{question} Use a complete sentence.",
+    "Answer in a full sentence: {question}",
+)
+NOUN_REVERSALS = (
+    "Whose {n} is {v}?",
+    "{v} is the {n} of",
+    "Who has {v} as {n}?",
+    "What has {v} as its {n}?",
+    "Who or what has {v} as its {n}?",
+    "Of whom is {v} the {n}?",
+    "Of what is {v} the {n}?",
+    "Name one whose {n} is {v}.",
+)
+NAMING = (
+    "I was reading about {}.",
+    "We talked about {} yesterday.",
+    "Let me ask about {}.",
+    "You have heard of {}.",
+    "My friend told me about {}.",
+    "This is about {}.",
+    "{} came up in the news.",
+    "Somebody mentioned {} to me.",
+)
+PRONOUNS = {"he": ("he", "his", "him"), "she": ("she", "her", "her"), "it": ("it", "its", "it")}
+OBJECT_BEFORE = {"of", "by", "for", "with", "from", "in", "on", "to", "about", "at"}
+
+
+def lower_first(text: str) -> str:
+    """Returns a text without the capital of an opening function word; names keep theirs."""
+    head = text.split(" ", 1)[0]
+    return text[0].lower() + text[1:] if head in {"The", "In", "As", "On", "By", "A"} else text
+
+
+def is_statement(phrasing: str) -> bool:
+    """Says whether a phrasing and a value after it make a claim that stands alone."""
+    return bool(phrasing) and not is_question(phrasing) and phrasing[-1] not in ".:!"
+
+
+def whether(phrasing: str) -> str | None:
+    """Returns the yes-or-no question of a cloze, with gaps for subject and value."""
+    if not is_statement(phrasing) or "," in phrasing:
+        return None
+    ending = re.fullmatch(r"((?:The|\{\}'s) .+) (is|was)", phrasing)
+    if ending:
+        return f"{ending[2].title()} {lower_first(ending[1])} {VALUE}?"
+    opening = re.fullmatch(r"\{\} (\w+)( .+)?", phrasing)
+    if not opening:
+        return None
+    verb, rest = opening[1], opening[2] or ""
+    if verb in {"is", "was", "are", "were", "can", "will"}:
+        return f"{verb.title()} {{}}{rest} {VALUE}?"
+    if verb in PAST:
+        return f"Did {{}} {PAST[verb]}{rest} {VALUE}?"
+    if verb in PRESENT or re.fullmatch(r"[a-z]+[^s]s", verb):
+        return f"Does {{}} {PRESENT.get(verb, verb[:-1])}{rest} {VALUE}?"
+    return None
+
+
+def reversals(phrasing: str) -> tuple[str, ...]:
+    """Returns forms that give the value and ask for the subject."""
+    if not is_statement(phrasing):
+        return ()
+    noun = re.fullmatch(r"The ((?:\S+ ){0,3}\S+) of \{\} (?:is|was)", phrasing) or re.fullmatch(
+        r"\{\}'s ((?:\S+ ){0,3}\S+) (?:is|was)", phrasing
+    )
+    if noun and "{}" not in noun[1]:
+        return tuple(form.replace("{n}", noun[1]) for form in NOUN_REVERSALS)
+    opening = re.fullmatch(r"\{\} ((?:\w+)(?: [^,{}]+)?)", phrasing)
+    if opening:
+        return tuple(f"{who} {opening[1]} {VALUE}?" for who in ("Who", "What", "Who or what"))
+    return ()
+
+
+def wrapped(wrap: str, claim: str) -> str:
+    """Returns a wrap around a claim, whose first letter follows its place."""
+    return wrap.replace("{claim}", lower_first(claim)).replace(
+        "{Claim}", claim[:1].upper() + claim[1:]
+    )
+
+
+def with_pronoun(phrasing: str, gender: str) -> str | None:
+    """Returns a phrasing with a pronoun for the subject, or None where it reads badly."""
+    subject, possessive, other = PRONOUNS[gender]
+    if phrasing.count("{}") != 1 or "{}," in phrasing or ", {}" in phrasing:
+        return None
+    if "{}'s" in phrasing:
+        asked = phrasing.replace("{}'s", possessive)
+    else:
+        before, after = phrasing.split("{}")
+        words = before.split()
+        objective = bool(words) and (words[-1] in OBJECT_BEFORE or after in {"", "?", "."})
+        asked = phrasing.replace("{}", other if objective else subject)
+    return asked[0].upper() + asked[1:]
