@@ -20,13 +20,9 @@ from typing import TypeVar
 from classifiers.scope import ScopeClassifier
 from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
-from memory.errors import InvalidInput, NotFound, WrongState
 from memory.record import (
-    Candidate,
-    Edit,
     EditId,
     EditsPolicy,
-    EditState,
     Provenance,
     Query,
     Rejection,
@@ -47,7 +43,9 @@ from runtime.engine.contract import (
     TokenDelta,
 )
 from runtime.engine.stream import stream as stream_engine
-from runtime.paths.contract import Path, PathInput, Preparation
+from runtime.forced import forced_decisions
+from runtime.paths.contract import BASE_MODEL, ModelName, Path, PathInput, Preparation
+from runtime.paths.table import PathTable
 from runtime.question import (
     Answer,
     Ending,
@@ -60,14 +58,12 @@ from runtime.router import choose_route
 
 T = TypeVar("T")
 
-SERVED_STATES = (EditState.ACTIVE, EditState.CONSOLIDATED)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingSettings:
     """How queries are routed when the request does not say."""
 
-    default_path: str = "in_context"
+    default_path: str = "in_context"  # Or "auto": see runtime/paths/choice.py.
     candidates: int = 16  # Neighbours fetched by vector.
     error_budget: float | None = None  # None: the classifier's own default.
     sequence_wait_s: float = 0.5  # The longest wait for a request's min_sequence.
@@ -98,13 +94,18 @@ class QueryRunner:
         paths: Mapping[str, Path],
         settings: RoutingSettings | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        models: Mapping[ModelName, Engine] | None = None,
     ) -> None:
-        self._engine = engine
+        """Takes the parts; `models` are those that paths decode on besides the frozen one."""
         self._memory = memory
         self._encoder = encoder
         self._classifier = classifier
-        self._paths = dict(paths)
         self._settings = settings or RoutingSettings()
+        self._paths = PathTable(
+            paths,
+            {BASE_MODEL: engine, **(models or {})},
+            default=self._settings.default_path,
+        )
         self._clock = clock
         self._pool = ThreadPoolExecutor(
             max_workers=self._settings.threads, thread_name_prefix="errata-route"
@@ -112,23 +113,27 @@ class QueryRunner:
         self._waiting = ThreadPoolExecutor(
             max_workers=self._settings.waiting_threads, thread_name_prefix="errata-wait"
         )
-        if self._settings.default_path not in self._paths:
-            raise InvalidInput(
-                f"The default path is {self._settings.default_path!r}; known paths are "
-                f"{', '.join(sorted(self._paths))}.",
-                field="routing.default_path",
-            )
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Every engine that answers here, the frozen model's first."""
+        return self._paths.engines
+
+    def engine_of(self, route: Route) -> Engine:
+        """The engine whose tokens an answer by `route` is made of."""
+        return self._paths.engine_of(route.path)
 
     def with_classifier(self, classifier: ScopeClassifier, encoder: Encoder) -> QueryRunner:
         """Returns a runner over the same parts that routes by another classifier; close it too."""
         return QueryRunner(
-            engine=self._engine,
+            engine=self._paths.models[BASE_MODEL],
             memory=self._memory,
             encoder=encoder,
             classifier=classifier,
-            paths=self._paths,
+            paths=self._paths.paths,
             settings=self._settings,
             clock=self._clock,
+            models=self._paths.models,
         )
 
     def close(self) -> None:
@@ -142,7 +147,7 @@ class QueryRunner:
         tokens = prepared.preparation.prompt_tokens
         return Explanation(
             provenance=prepared.provenance,
-            decoded_prompt=self._engine.detokenize(tokens),
+            decoded_prompt=self.engine_of(prepared.provenance.route).detokenize(tokens),
             prompt_tokens=len(tokens),
         )
 
@@ -187,10 +192,10 @@ class QueryRunner:
         scores = await _in_thread(
             self._waiting,
             score_continuations,
-            self._engine,
+            self.engine_of(prepared.provenance.route),
             prepared.preparation.prompt_tokens,
             tuple(continuations),
-            prepared.provenance.edition,
+            self._edition(prepared),
         )
         return ScoredAnswer(scores=tuple(scores), provenance=prepared.provenance)
 
@@ -239,12 +244,12 @@ class QueryRunner:
     def _route(self, question: Question, snapshot: MemorySnapshot) -> tuple[Route, StageTimings]:
         """Decides on one snapshot; asks encoder and index only when they can matter."""
         routing = question.routing
-        path = self._path(routing.path or self._settings.default_path)
+        path = self._paths.path(routing.path)
         count = snapshot.count(routing.namespace)  # Raises NotFound for an unknown namespace.
         decisions: list[ScopeDecision] = []
         timings = StageTimings()
         if routing.policy is EditsPolicy.FORCE:
-            decisions = self._forced(question, snapshot)
+            decisions = forced_decisions(routing, snapshot, edits_max=self._settings.forced_max)
         elif routing.policy is EditsPolicy.AUTO:
             threshold = self._threshold(routing.error_budget)
             if count:
@@ -252,6 +257,8 @@ class QueryRunner:
         route = choose_route(
             decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
         )
+        if self._paths.is_auto(routing.path):
+            route = self._paths.by_form(route, _path_input(question))
         return route, timings
 
     def _scored(
@@ -284,64 +291,23 @@ class QueryRunner:
             self._settings.error_budget if error_budget is None else error_budget
         )
 
-    def _forced(self, question: Question, snapshot: MemorySnapshot) -> list[ScopeDecision]:
-        """The named edits as decisions that pass; refuses any that is not served."""
-        routing = question.routing
-        if not 1 <= len(routing.edits) <= self._settings.forced_max:
-            raise InvalidInput(
-                f"FORCE names {len(routing.edits)} edits; name 1 to {self._settings.forced_max}.",
-                field="routing.edits",
-            )
-        decisions = []
-        for place, edit_id in enumerate(routing.edits):
-            edit = self._served_edit(snapshot, question, edit_id)
-            candidate = Candidate(
-                edit=edit, cosine=0.0, rank=place, by_vector=False, by_subject=False
-            )
-            decisions.append(ScopeDecision(candidate=candidate, score=1.0, threshold=0.0))
-        return decisions
-
-    def _served_edit(self, snapshot: MemorySnapshot, question: Question, edit_id: EditId) -> Edit:
-        namespace = question.routing.namespace
-        name = f"namespaces/{namespace}/edits/{edit_id}"
-        edit = snapshot.get(namespace, edit_id)
-        if edit is None:
-            raise NotFound(
-                f"There is no edit {name}; list the edits of the namespace to see what there is.",
-                resource_type="edit",
-                resource_name=name,
-            )
-        if edit.state not in SERVED_STATES:
-            raise WrongState(
-                f"{name} is {edit.state.value} and cannot be forced; restore it first."
-            )
-        return edit
-
-    def _path(self, name: str) -> Path:
-        path = self._paths.get(name)
-        if path is None:
-            raise InvalidInput(
-                f"There is no path {name!r}; known paths are {', '.join(sorted(self._paths))}.",
-                field="routing.path",
-            )
-        return path
-
     def _lay_out(self, question: Question, route: Route) -> tuple[Preparation, int]:
         """Returns what to decode and the length of the caller's own prompt, in tokens."""
-        asked = PathInput(
-            prompt=question.prompt or "",
-            messages=question.messages,
-            max_tokens=question.sampling.max_tokens,
-        )
+        asked, engine = _path_input(question), self.engine_of(route)
         own = (
-            self._engine.tokenize_chat(question.messages)
+            engine.tokenize_chat(question.messages)
             if question.messages
-            else self._engine.tokenize(asked.prompt)
+            else engine.tokenize(asked.prompt)
         )
         if route.kind is RouteKind.BASE:
             return Preparation(prompt_tokens=tuple(own)), len(own)
         edits = [decision.candidate.edit for decision in route.hits]
-        return self._path(route.path).prepare(asked, edits), len(own)
+        return self._paths.path(route.path).prepare(asked, edits), len(own)
+
+    def _edition(self, prepared: _Prepared) -> int:
+        """The weights that decode: only the frozen model has editions."""
+        provenance = prepared.provenance
+        return self._paths.edition_of(provenance.route.path, provenance.edition)
 
     async def _decode(
         self, question: Question, prepared: _Prepared
@@ -351,12 +317,13 @@ class QueryRunner:
             request_id=prepared.provenance.request_id,
             prompt_tokens=prepared.preparation.prompt_tokens,
             sampling=question.sampling,
-            edition=prepared.provenance.edition,
+            edition=self._edition(prepared),
             logprobs_top=question.logprobs_top,
             prefix_tokens=prepared.preparation.prefix_tokens,
             deadline_s=question.deadline_s,
         )
-        async with aclosing(stream_engine(self._engine, request)) as events:
+        engine = self.engine_of(prepared.provenance.route)
+        async with aclosing(stream_engine(engine, request)) as events:
             async for event in events:
                 if isinstance(event, Failed):
                     raise event.error
@@ -368,6 +335,14 @@ class QueryRunner:
 
 async def _in_thread(pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
+
+
+def _path_input(question: Question) -> PathInput:
+    return PathInput(
+        prompt=question.prompt or "",
+        messages=question.messages,
+        max_tokens=question.sampling.max_tokens,
+    )
 
 
 def _only_used(route: Route, used: set[EditId]) -> Route:

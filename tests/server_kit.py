@@ -21,7 +21,7 @@ from memory.edit_memory import EditMemory
 from memory.flat_index import FlatIndex
 from memory.limits import MemoryLimits
 from runtime.engine.contract import Engine
-from runtime.paths.contract import PathInput, Preparation
+from runtime.paths.contract import BASE_MODEL, PathInput, Preparation
 from runtime.query_runner import QueryRunner
 from runtime.services.limits import ServiceLimits
 from runtime.services.server import ErrataServer, Listening
@@ -33,6 +33,7 @@ class NewFactPath:
     """An in-context path in miniature: the new facts, then the prompt."""
 
     name = "in_context"
+    model = BASE_MODEL
     edits_max = 4
 
     def __init__(self, engine: Engine) -> None:

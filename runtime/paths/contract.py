@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NewType, Protocol
 
 from memory.record import Edit
+
+ModelName = NewType("ModelName", str)
+BASE_MODEL = ModelName("base")  # The frozen model, and its editions.
+COUNTERFACTUAL_MODEL = ModelName("counterfactual")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,7 @@ class PathInput:
 class Preparation:
     """What to decode. The edits actually used may be fewer than the hits when room is short."""
 
-    prompt_tokens: tuple[int, ...]
+    prompt_tokens: tuple[int, ...]  # By the tokenizer of the path's model.
     prefix_tokens: int = 0  # Leading tokens that do not depend on query or edit.
     edits_used: tuple[Edit, ...] = ()
     demonstrations: int = 0
@@ -34,6 +38,11 @@ class Path(Protocol):
     @property
     def name(self) -> str:
         """The name in routes and settings."""
+        ...
+
+    @property
+    def model(self) -> ModelName:
+        """Which model decodes what it prepares."""
         ...
 
     @property

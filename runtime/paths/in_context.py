@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from memory.errors import ContextTooLong, InvalidInput
 from memory.record import Edit
 from runtime.engine.contract import Engine
-from runtime.paths.contract import PathInput, Preparation
+from runtime.paths.contract import BASE_MODEL, ModelName, PathInput, Preparation
 from runtime.paths.demonstrations import Demonstration, DemonstrationChooser, render_demonstration
 
+IN_CONTEXT = "in_context"
 NEW_FACT = "New Fact: "
 PROMPT = "Prompt: "
 BLOCK_END = "\n\n"
@@ -49,7 +50,12 @@ class InContextPath:
     @property
     def name(self) -> str:
         """The name in routes and settings."""
-        return "in_context"
+        return IN_CONTEXT
+
+    @property
+    def model(self) -> ModelName:
+        """The frozen model decodes."""
+        return BASE_MODEL
 
     @property
     def edits_max(self) -> int:

@@ -1,0 +1,84 @@
+"""The paths of a server by name, and the engines of the models that they decode on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from memory.errors import InvalidInput
+from memory.record import RejectReason, Route, RouteKind
+from runtime.engine.contract import Engine
+from runtime.paths.choice import AUTO, choose_path
+from runtime.paths.contract import BASE_MODEL, ModelName, Path, PathInput
+from runtime.paths.counterfactual import COUNTERFACTUAL
+from runtime.paths.in_context import IN_CONTEXT
+
+
+class PathTable:
+    """Looks paths and engines up; changes nothing, safe from any thread."""
+
+    def __init__(
+        self, paths: Mapping[str, Path], models: Mapping[ModelName, Engine], *, default: str
+    ) -> None:
+        """Takes the paths by name, and the engine of every model, the frozen one's first.
+
+        Raises InvalidInput for a default that is no path here.
+        """
+        self.paths = MappingProxyType(dict(paths))
+        self.models = MappingProxyType(dict(models))
+        self._default = default
+        if default not in self.names:
+            raise InvalidInput(
+                f"The default path is {default!r}; known paths are {', '.join(self.names)}.",
+                field="routing.default_path",
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """What a request may name; "auto" where there is something to choose from."""
+        both = {IN_CONTEXT, COUNTERFACTUAL} <= self.paths.keys()
+        return sorted([*self.paths, *([AUTO] if both else [])])
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Every engine that paths decode on, once."""
+        return tuple({id(engine): engine for engine in self.models.values()}.values())
+
+    def engine_of(self, path: str) -> Engine:
+        """The engine whose tokens an answer by `path` is made of; the frozen model's for BASE."""
+        return self.models[self._model_of(path)]
+
+    def edition_of(self, path: str, edition: int) -> int:
+        """The weights that `path` decodes on: only the frozen model has editions."""
+        return edition if self._model_of(path) == BASE_MODEL else 0
+
+    def is_auto(self, asked: str) -> bool:
+        """Whether a request's path ("" is the default) is left to the rule of choice.py."""
+        return (asked or self._default) == AUTO and AUTO in self.names
+
+    def path(self, asked: str) -> Path:
+        """The path that a request names; with "auto", the one that holds the most edits.
+
+        Raises InvalidInput for one that there is none of.
+        """
+        name = IN_CONTEXT if self.is_auto(asked) else asked or self._default
+        found = self.paths.get(name)
+        if found is None:
+            raise InvalidInput(
+                f"There is no path {name!r}; known paths are {', '.join(self.names)}.",
+                field="routing.path",
+            )
+        return found
+
+    def by_form(self, route: Route, asked: PathInput) -> Route:
+        """Chooses the path of an edited route by what was asked, and says why in its reason."""
+        if route.kind is RouteKind.BASE:
+            return route
+        outranked = sum(r.reason is RejectReason.OUTRANKED for r in route.rejections)
+        choice = choose_path(asked.prompt, asked.messages, facts=len(route.hits) + outranked)
+        return replace(route, path=choice.path, reason=f"{route.reason} {choice.reason}")
+
+    def _model_of(self, path: str) -> ModelName:
+        known = self.paths.get(path)
+        return BASE_MODEL if known is None else known.model
