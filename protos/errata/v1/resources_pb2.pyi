@@ -39,6 +39,14 @@ class RejectReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REJECT_REASON_NOT_FORCED: _ClassVar[RejectReason]
     REJECT_REASON_OUTRANKED: _ClassVar[RejectReason]
     REJECT_REASON_POLICY_OFF: _ClassVar[RejectReason]
+
+class BudgetSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUDGET_SOURCE_UNSPECIFIED: _ClassVar[BudgetSource]
+    BUDGET_SOURCE_REQUEST: _ClassVar[BudgetSource]
+    BUDGET_SOURCE_NAMESPACE: _ClassVar[BudgetSource]
+    BUDGET_SOURCE_SERVER: _ClassVar[BudgetSource]
+    BUDGET_SOURCE_CLASSIFIER: _ClassVar[BudgetSource]
 EDIT_STATE_UNSPECIFIED: EditState
 EDIT_STATE_ACTIVE: EditState
 EDIT_STATE_SUPERSEDED: EditState
@@ -57,6 +65,11 @@ REJECT_REASON_BELOW_THRESHOLD: RejectReason
 REJECT_REASON_NOT_FORCED: RejectReason
 REJECT_REASON_OUTRANKED: RejectReason
 REJECT_REASON_POLICY_OFF: RejectReason
+BUDGET_SOURCE_UNSPECIFIED: BudgetSource
+BUDGET_SOURCE_REQUEST: BudgetSource
+BUDGET_SOURCE_NAMESPACE: BudgetSource
+BUDGET_SOURCE_SERVER: BudgetSource
+BUDGET_SOURCE_CLASSIFIER: BudgetSource
 
 class Edit(_message.Message):
     __slots__ = ("name", "subject", "prompt", "target", "former", "aliases", "author", "source", "labels", "expire_time", "state", "revision", "sequence", "create_time", "update_time", "etag", "supersedes", "superseded_by", "edition")
@@ -150,7 +163,7 @@ class StageTimings(_message.Message):
     def __init__(self, queue_ms: _Optional[float] = ..., encode_ms: _Optional[float] = ..., retrieve_ms: _Optional[float] = ..., scope_ms: _Optional[float] = ..., prepare_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
 
 class Provenance(_message.Message):
-    __slots__ = ("request_id", "namespace", "route", "path", "reason", "hits", "rejected", "sequence", "edition", "classifier", "calibrated", "timings")
+    __slots__ = ("request_id", "namespace", "route", "path", "reason", "hits", "rejected", "sequence", "edition", "classifier", "calibrated", "timings", "query_read_as", "error_budget", "budget_source")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -163,6 +176,9 @@ class Provenance(_message.Message):
     CLASSIFIER_FIELD_NUMBER: _ClassVar[int]
     CALIBRATED_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    QUERY_READ_AS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_SOURCE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     namespace: str
     route: RouteKind
@@ -175,4 +191,7 @@ class Provenance(_message.Message):
     classifier: str
     calibrated: bool
     timings: StageTimings
-    def __init__(self, request_id: _Optional[str] = ..., namespace: _Optional[str] = ..., route: _Optional[_Union[RouteKind, str]] = ..., path: _Optional[str] = ..., reason: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[ScoredEdit, _Mapping]]] = ..., rejected: _Optional[_Iterable[_Union[ScoredEdit, _Mapping]]] = ..., sequence: _Optional[int] = ..., edition: _Optional[int] = ..., classifier: _Optional[str] = ..., calibrated: bool = ..., timings: _Optional[_Union[StageTimings, _Mapping]] = ...) -> None: ...
+    query_read_as: str
+    error_budget: float
+    budget_source: BudgetSource
+    def __init__(self, request_id: _Optional[str] = ..., namespace: _Optional[str] = ..., route: _Optional[_Union[RouteKind, str]] = ..., path: _Optional[str] = ..., reason: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[ScoredEdit, _Mapping]]] = ..., rejected: _Optional[_Iterable[_Union[ScoredEdit, _Mapping]]] = ..., sequence: _Optional[int] = ..., edition: _Optional[int] = ..., classifier: _Optional[str] = ..., calibrated: bool = ..., timings: _Optional[_Union[StageTimings, _Mapping]] = ..., query_read_as: _Optional[str] = ..., error_budget: _Optional[float] = ..., budget_source: _Optional[_Union[BudgetSource, str]] = ...) -> None: ...
