@@ -1,0 +1,230 @@
+"""The settings of editors: a table by family and depth, and the rule for models not in it.
+
+Each entry says where it comes from. Every value can be set: `dataclasses.replace`, or a mapping
+through `with_changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
+from typing import Any
+
+from memory.errors import InvalidInput
+from runtime.consolidation.targets import Objective
+from runtime.consolidation.tokens import FactToken
+from runtime.sites import Sites
+
+
+class Columns(Enum):
+    """What a column of K is: a fact's keys averaged over its rows, or each row by itself."""
+
+    MEAN = "mean"
+    EACH = "each"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hyperparameters:
+    """Settings of all editors; each reads those it knows."""
+
+    source: str  # Where the values come from.
+    layers: tuple[int, ...]  # MEMIT, AlphaEdit, PMET: ascending; δ is found at the last one.
+    rome_layer: int
+    fact_token: FactToken = FactToken.SUBJECT_LAST
+    columns: Columns = Columns.MEAN
+    objective: Objective = Objective()
+    rome_clamp_factor: float = 4.0
+    covariance_weight: float = 15000.0  # λ: how many tokens the old associations count for.
+    covariance_samples: int = 5000  # Texts.
+    prefixes: int = 5
+    prefix_tokens: int = 10
+    answers_end: bool = False  # The model was taught to end its answers: the end is a target too.
+    nullspace_threshold: float = 2e-2  # AlphaEdit: share of the mean eigenvalue of C.
+    nullspace_ridge: float = 10.0  # AlphaEdit: L₂.
+    seed: int = 0
+
+    def as_settings(self) -> dict[str, object]:
+        """Returns all values as plain ones, for an edition's record."""
+        return _plain(asdict(self))
+
+
+_PAPER = Objective(steps=20)
+_GPTJ = Objective(steps=25)
+_RECENT = Objective(steps=25, weight_decay=1e-3, clamp_factor=4.0)
+
+TABLE: dict[tuple[str, int, int], Hyperparameters] = {
+    # (model_type, blocks, width)
+    ("gpt2", 48, 1600): Hyperparameters(
+        source="gpt2-xl: kmeng01/memit hparams/MEMIT, hparams/ROME",
+        layers=(13, 14, 15, 16, 17),
+        rome_layer=17,
+        objective=_PAPER,
+        covariance_weight=20000.0,
+    ),
+    ("gpt2", 36, 1280): Hyperparameters(
+        source="gpt2-large: ROME's layer 12 (kmeng01/rome); MEMIT's range ends there",
+        layers=(8, 9, 10, 11, 12),
+        rome_layer=12,
+        objective=_PAPER,
+        covariance_weight=20000.0,
+    ),
+    ("gpt2", 24, 1024): Hyperparameters(
+        source="gpt2-medium: ROME's layer 8 (kmeng01/rome); MEMIT's range ends there",
+        layers=(4, 5, 6, 7, 8),
+        rome_layer=8,
+        rome_clamp_factor=3.0,
+        objective=_PAPER,
+        covariance_weight=20000.0,
+    ),
+    ("gptj", 28, 4096): Hyperparameters(
+        source="gpt-j-6B: kmeng01/memit hparams/MEMIT, hparams/ROME",
+        layers=(3, 4, 5, 6, 7, 8),
+        rome_layer=5,
+        objective=_GPTJ,
+    ),
+    ("gpt_neox", 44, 6144): Hyperparameters(
+        source="gpt-neox-20b: xpq-tech/PMET hparams/MEMIT; ROME's layer 15",
+        layers=(6, 7, 8, 9, 10),
+        rome_layer=15,
+        objective=Objective(steps=20, clamp_factor=0.8),
+        covariance_weight=6000.0,
+    ),
+    ("llama", 32, 4096): Hyperparameters(
+        source="llama-2-7b: EasyEdit hparams/MEMIT, hparams/ROME",
+        layers=(4, 5, 6, 7, 8),
+        rome_layer=5,
+        objective=_RECENT,
+    ),
+    ("qwen2", 28, 3584): Hyperparameters(
+        source="qwen2.5-7b: EasyEdit hparams/MEMIT, hparams/ROME",
+        layers=(4, 5, 6, 7, 8),
+        rome_layer=5,
+        objective=_RECENT,
+        nullspace_ridge=1.0,
+    ),
+    ("llama", 8, 256): Hyperparameters(
+        source="the pocket model: causal tracing and measurement, docs/editors.md",
+        layers=(3, 4, 5),
+        rome_layer=4,
+        fact_token=FactToken.PROMPT_LAST,
+        columns=Columns.EACH,
+        objective=Objective(
+            learning_rate=0.08,
+            relative_rate=True,
+            weight_decay=0.0,
+            kl_factor=0.0,
+            clamp_factor=1.0,
+        ),
+        covariance_weight=1.0,
+        answers_end=True,
+    ),
+}
+
+
+def hyperparameters_for(sites: Sites, width: int) -> Hyperparameters:
+    """Returns the table's entry for a model, else the rule's values."""
+    return TABLE.get((sites.model_type, sites.layers, width)) or rule(sites.layers)
+
+
+def rule(layers: int) -> Hyperparameters:
+    """Returns values for a model of so many blocks that nobody has measured.
+
+    ROME's layers are at a third of the depth in GPT-2's sizes (8 of 24, 12 of 36, 17 of 48), and
+    MEMIT's ranges of five or six end there or just before; at small depths the range is a quarter
+    of the blocks. The rate is in units of the state's root mean square, because a fixed one moves a
+    state of norm 1000 nowhere.
+    """
+    last = min(max(1, round(layers / 3)), max(0, layers - 2))
+    span = max(1, min(5, round(layers / 4)))
+    return Hyperparameters(
+        source=f"the rule for {layers} blocks: layers that end at a third of the depth",
+        layers=tuple(range(max(0, last - span + 1), last + 1)),
+        rome_layer=last,
+        objective=Objective(learning_rate=0.1, relative_rate=True),
+    )
+
+
+def with_changes(base: Hyperparameters, changes: Mapping[str, Any]) -> Hyperparameters:
+    """Returns the settings with named values changed, those of the objective by their own names.
+
+    Raises InvalidInput for a name that is none, naming those that are, or a value out of range.
+    """
+    own = {field.name for field in fields(Hyperparameters)} - {"objective"}
+    inner = {field.name for field in fields(Objective)}
+    unknown = sorted(set(changes) - own - inner)
+    if unknown:
+        raise InvalidInput(
+            f"editor settings has {', '.join(unknown)}; expected some of"
+            f" {', '.join(sorted(own | inner))}",
+            field=f"settings.{unknown[0]}",
+        )
+    values = {name: _typed(name, value) for name, value in changes.items()}
+    objective = replace(base.objective, **{k: v for k, v in values.items() if k in inner})
+    changed = replace(base, objective=objective, **{k: v for k, v in values.items() if k in own})
+    return checked(changed)
+
+
+def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparameters:
+    """Returns the settings, or raises InvalidInput naming the first value out of its range."""
+    aim = values.objective
+    top = 10**6 if blocks is None else blocks - 2
+    rules = {
+        "layers": (
+            bool(values.layers) and tuple(sorted(set(values.layers))) == values.layers,
+            "ascending, at least one",
+        ),
+        "layers ": (
+            bool(values.layers) and values.layers[0] >= 0 and values.layers[-1] <= top,
+            f"within 0 to {top}: below the last block",
+        ),
+        "rome_layer": (0 <= values.rome_layer <= top, f"within 0 to {top}"),
+        "steps": (1 <= aim.steps <= 1000, "1 to 1000"),
+        "learning_rate": (0 < aim.learning_rate, "above 0"),
+        "weight_decay": (aim.weight_decay >= 0, "0 or more"),
+        "kl_factor": (aim.kl_factor >= 0, "0 or more"),
+        "clamp_factor": (aim.clamp_factor > 0, "above 0"),
+        "rome_clamp_factor": (values.rome_clamp_factor > 0, "above 0"),
+        "batch_facts": (aim.batch_facts >= 1, "1 or more"),
+        "covariance_weight": (values.covariance_weight > 0, "above 0"),
+        "covariance_samples": (values.covariance_samples >= 1, "1 or more"),
+        "prefixes": (0 <= values.prefixes <= 100, "0 to 100"),
+        "prefix_tokens": (1 <= values.prefix_tokens <= 100, "1 to 100"),
+        "nullspace_threshold": (values.nullspace_threshold > 0, "above 0"),
+        "nullspace_ridge": (values.nullspace_ridge > 0, "above 0"),
+    }
+    for name, (holds, expected) in rules.items():
+        if not holds:
+            key = name.strip()
+            given = getattr(values, key, getattr(aim, key, None))
+            raise InvalidInput(
+                f"{key} is {given!r}; expected {expected}", field=f"settings.{key}"
+            )
+    return values
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Turns names of choices and lists, as they come from a command line or a file, into ours."""
+    kinds: dict[str, type[Enum]] = {"fact_token": FactToken, "columns": Columns}
+    if name in kinds and not isinstance(value, Enum):
+        known = [member.value for member in kinds[name]]
+        if value not in known:
+            raise InvalidInput(
+                f"{name} is {value!r}; expected one of {', '.join(known)}",
+                field=f"settings.{name}",
+            )
+        return kinds[name](value)
+    return tuple(value) if name == "layers" else value
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        name: _plain(value)
+        if isinstance(value, Mapping)
+        else value.value
+        if isinstance(value, Enum)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,42 @@
+"""The residual stream that facts should have after the last layer of the range (MEMIT, AlphaEdit).
+
+Legend: n facts, d width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from runtime.consolidation.workbench import Rows, Workbench
+from runtime.consolidation.contract import Progress
+from runtime.consolidation.targets import Place, Targets
+
+
+def state_targets(
+    bench: Workbench, rows: Rows, progress: Progress
+) -> tuple[Targets, Tensor, str]:
+    """Returns the targets, the wanted state of each row (rows, d) float64, and its module.
+
+    z = h + δ for each row's own h: with mean columns that is MEMIT's residual, δ where the range
+    begins (MEMIT, arXiv 2210.07229, eq. 16).
+    """
+    layer = bench.settings.layers[-1]
+    watched = bench.sites.block(layer)
+    flat = rows.flat
+    _, outputs = bench.look(flat, {}, outputs=[watched])
+    states = outputs[watched]  # (rows, d)
+    first = torch.tensor([_first_row(rows, fact) for fact in range(rows.facts)])
+    targets = bench.targets(
+        rows,
+        states[first][:, None],
+        Place(first=layer + 1),
+        bench.settings.objective,
+        progress,
+    )
+    owner = torch.tensor([lesson.fact for lesson in flat])
+    return targets, states + targets.delta[owner, 0].double(), watched
+
+
+def _first_row(rows: Rows, fact: int) -> int:
+    return sum(len(one) for one in rows.lessons[:fact])

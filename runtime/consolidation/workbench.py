@@ -1,0 +1,206 @@
+"""What every editor works with: a frozen model, its sites, its second moments, its prefixes.
+
+Changed weights live beside the model and are computed with by hooks; its own are never written.
+Legend: n columns, d width of the residual stream, d_in of the projection's input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memory.errors import ConsolidationFailed
+from runtime.consolidation.contract import Delta, EditorReport, Fact, MatrixDelta, Progress
+from runtime.consolidation.corpus import Corpus
+from runtime.consolidation.covariance import MomentStore
+from runtime.consolidation.hyperparameters import Columns, Hyperparameters, checked
+from runtime.consolidation.prefixes import write_prefixes
+from runtime.consolidation.solve import Factors, compact
+from runtime.consolidation.targets import Objective, Place, Targets, find_targets
+from runtime.consolidation.tokens import Codec, Lesson, essence_of, lessons_of
+from runtime.consolidation.trace import at_last_token, replaced
+from runtime.sites import Sites, sites_of, weight_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The facts as tokens, and which rows make up the columns of K."""
+
+    lessons: list[list[Lesson]]
+    essence: list[Lesson]
+    facts: int
+
+    @property
+    def flat(self) -> list[Lesson]:
+        """All rows, fact by fact."""
+        return [lesson for fact in self.lessons for lesson in fact]
+
+    def columns(self, kind: Columns) -> Tensor:
+        """Returns the matrix (rows, n) that turns what stands at rows into columns."""
+        flat = self.flat
+        if kind is Columns.EACH:
+            # A row counts as its share of its fact: K Kᵀ and R Kᵀ become weighted sums.
+            return torch.diag(
+                torch.tensor(
+                    [(one.weight * len(self.lessons[one.fact])) ** 0.5 for one in flat],
+                    dtype=torch.float64,
+                )
+            )
+        mixing = torch.zeros(len(flat), self.facts, dtype=torch.float64)
+        for row, lesson in enumerate(flat):
+            mixing[row, lesson.fact] = lesson.weight
+        return mixing
+
+
+class Workbench:
+    """One model with the settings of an editor. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        fingerprint: str,
+        settings: Hyperparameters,
+        corpus: Corpus,
+        cache_folder: Path | None = None,
+    ) -> None:
+        self.model, self.settings = model, settings
+        self.sites: Sites = sites_of(model)
+        checked(settings, self.sites.layers)
+        self.codec = Codec(tokenizer)
+        self._moments = MomentStore(
+            model,
+            tokenizer,
+            self.sites,
+            fingerprint=fingerprint,
+            corpus=corpus,
+            samples=settings.covariance_samples,
+            seed=settings.seed,
+            folder=cache_folder,
+        )
+        self._fingerprint = fingerprint
+
+    @cached_property
+    def prefixes(self) -> tuple[str, ...]:
+        """The model's own beginnings, the same for all facts."""
+        how = self.settings
+        return write_prefixes(
+            self.model,
+            self.codec.tokenizer,
+            count=how.prefixes,
+            tokens=how.prefix_tokens,
+            seed=how.seed,
+        )
+
+    def rows(self, facts: Sequence[Fact]) -> Rows:
+        """Returns the facts as rows of tokens. Raises ConsolidationFailed."""
+        if not facts:
+            raise ConsolidationFailed("there are no facts to write; expected at least one")
+        how = self.settings
+        end = self.model.generation_config.eos_token_id
+        end = end[0] if isinstance(end, list) else end
+        if how.answers_end and end is None:
+            raise ConsolidationFailed(
+                "answers_end is set but the model names no eos_token_id; expected one in its"
+                " generation_config.json"
+            )
+        lessons = lessons_of(
+            self.codec,
+            facts,
+            prefixes=self.prefixes,
+            token=how.fact_token,
+            end=end if how.answers_end else None,
+        )
+        essence = essence_of(self.codec, facts, how.fact_token) if how.objective.kl_factor else []
+        return Rows(lessons=lessons, essence=essence, facts=len(facts))
+
+    def moments(self, layers: Sequence[int], progress: Progress) -> dict[int, Tensor]:
+        """Returns the layers' second moments, (d_in, d_in) float64."""
+        return self._moments.moments(
+            layers, lambda done, total: progress("covariance", done, total)
+        )
+
+    def targets(
+        self,
+        rows: Rows,
+        initial: Tensor,
+        place: Place,
+        objective: Objective,
+        progress: Progress,
+    ) -> Targets:
+        """Returns the target vectors; `initial` is (n, s, d)."""
+        return find_targets(
+            self.model,
+            self.sites,
+            lessons=rows.lessons,
+            essence=rows.essence,
+            initial=initial,
+            place=place,
+            objective=objective,
+            progress=lambda done, total: progress("targets", done, total),
+        )
+
+    def weight(self, module: str) -> Tensor:
+        """Returns a private float64 copy of a projection's weight, (d_out, d_in)."""
+        return weight_of(self.model, self.sites, module).detach().double().cpu().clone()
+
+    def look(
+        self,
+        lessons: Sequence[Lesson],
+        weights: dict[str, Tensor],
+        *,
+        inputs: Sequence[str] = (),
+        outputs: Sequence[str] = (),
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Returns inputs and outputs of modules at the rows' fact tokens, (rows, width) float64,
+        computed with the given weights in place of the model's own."""
+        dtype, device = self.model.dtype, self.model.device
+        private = {name: weight.to(device, dtype) for name, weight in weights.items()}
+        with replaced(self.model, private):
+            seen = at_last_token(
+                self.model, [one.to_site for one in lessons], inputs=inputs, outputs=outputs
+            )
+        return (
+            {name: tensor.double().cpu() for name, tensor in seen.inputs.items()},
+            {name: tensor.double().cpu() for name, tensor in seen.outputs.items()},
+        )
+
+    def delta(
+        self,
+        editor: str,
+        changes: dict[str, Factors],
+        facts: Sequence[Fact],
+        targets: Targets,
+    ) -> Delta:
+        """Returns the change in the contract's words. Raises ConsolidationFailed for NaN."""
+        matrices = []
+        for module, factors in changes.items():
+            form = compact(factors)
+            parts = form if isinstance(form, tuple) else (form,)
+            if not all(bool(torch.isfinite(part).all()) for part in parts):
+                raise ConsolidationFailed(
+                    f"the change of {module} holds numbers that are not finite; nothing was changed"
+                )
+            if isinstance(form, tuple):
+                matrices.append(MatrixDelta(module=module, left=form[0], right=form[1]))
+            else:
+                matrices.append(MatrixDelta(module=module, full=form))
+        reports = tuple(
+            EditorReport(edit_id=fact.edit_id, loss=loss, steps=steps, took=took)
+            for fact, loss, steps, took in zip(
+                facts, targets.loss, targets.steps, targets.took, strict=True
+            )
+        )
+        settings = {
+            "editor": editor,
+            "weights": self._fingerprint,
+            **self.settings.as_settings(),
+        }
+        return Delta(matrices=tuple(matrices), reports=reports, settings=settings)
