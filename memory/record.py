@@ -194,6 +194,23 @@ class StageTimings:
     total_ms: float = 0.0
 
 
+class BudgetSource(Enum):
+    """Who set the error budget of a decision; the first that did counts."""
+
+    REQUEST = "request"
+    NAMESPACE = "namespace"
+    SERVER = "server"
+    CLASSIFIER = "classifier"  # Nobody: the classifier's own default.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorBudget:
+    """The share of out-of-scope queries that may be routed to an edit, and who set it."""
+
+    share: float | None  # In (0, 1); None with CLASSIFIER.
+    source: BudgetSource
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Where an answer came from; the first message of every answer."""
@@ -206,3 +223,5 @@ class Provenance:
     classifier: str = ""
     calibrated: bool = False
     timings: StageTimings = field(default_factory=StageTimings)
+    read_as: str | None = None  # The last user turn as it was read, when not as it stands.
+    budget: ErrorBudget | None = None  # None when the classifier was not asked.

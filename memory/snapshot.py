@@ -43,6 +43,16 @@ class Mention(Protocol):
         ...
 
     @property
+    def start(self) -> int:
+        """Where it begins in the text, in characters."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """One past its last character."""
+        ...
+
+    @property
     def covered(self) -> bool:
         """Whether a longer mention contains this one."""
         ...
