@@ -153,6 +153,11 @@ def provenance(message: resources_pb2.Provenance) -> Provenance:
         classifier=message.classifier,
         calibrated=message.calibrated,
         timings=timings(message.timings),
+        query_read_as=message.query_read_as,
+        error_budget=message.error_budget if message.HasField("error_budget") else None,
+        budget_source=_enum_text(
+            resources_pb2.BudgetSource, message.budget_source, "BUDGET_SOURCE_"
+        ),
     )
 
 

@@ -18,6 +18,12 @@ from errata.show import Screen, one_line, printable
 
 STATEMENT_CHARS = 80
 CANDIDATE_COLUMNS = ("EDIT", "SCORE", "THRESHOLD", "COSINE", "MENTION", "REASON", "FACT")
+BUDGET_SETTERS = {
+    "request": "set by the request",
+    "namespace": "set for this namespace",
+    "server": "set for the server",
+    "classifier": "left to the classifier",
+}
 TABLE_COLUMNS_MIN = 120  # Of the terminal; below, the facts would stand in columns of letters.
 
 
@@ -35,6 +41,8 @@ def route_note(
     else:
         parts.append(Text("BASE", "bold blue"))
         parts.append(Text(printable(provenance.reason)))
+    if provenance.query_read_as:
+        parts.append(Text(f"read as “{one_line(provenance.query_read_as, STATEMENT_CHARS)}”"))
     if timings is not None:
         parts.append(Text(time_text(timings)))
     line = Text(style="dim")
@@ -47,6 +55,15 @@ def time_text(timings: Timings) -> str:
     """Returns the time of an answer, and how much of it went into routing."""
     routing = timings.encode_ms + timings.retrieve_ms + timings.scope_ms
     return f"{timings.total_ms:.0f} ms (routing {routing:.1f} ms)"
+
+
+def budget_text(provenance: Provenance) -> str:
+    """Tells the error budget that the thresholds keep, and who set it; "" when none was asked."""
+    setter = BUDGET_SETTERS.get(provenance.budget_source)
+    if setter is None:
+        return ""
+    share = provenance.error_budget
+    return f"error budget {setter}" if share is None else f"error budget {share:.4g}, {setter}"
 
 
 def _used(edit: ScoredEdit, *, statement: bool) -> str:
@@ -72,6 +89,8 @@ def show_explanation(screen: Screen, explained: Explanation) -> None:
         f"edition {provenance.edition}",
         style="dim",
     )
+    if budget := budget_text(provenance):
+        screen.line(budget, style="dim")
     candidates = (*provenance.edits, *provenance.rejected)
     if candidates:
         screen.line()

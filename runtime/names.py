@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from memory.snapshot import Mention
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -49,31 +50,7 @@ _NEVER_NAMES = word_set(
 )
 
 
-class Found(Protocol):
-    """An edited subject that stands in a text; memory.subjects.Mention is one."""
-
-    @property
-    def key(self) -> int:
-        """The edit's key."""
-        ...
-
-    @property
-    def start(self) -> int:
-        """Where it begins, in characters."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """One past its last character."""
-        ...
-
-    @property
-    def covered(self) -> bool:
-        """Whether a longer subject contains it."""
-        ...
-
-
-FindKnown = Callable[[str], Sequence[Found]]
+FindKnown = Callable[[str], Sequence[Mention]]  # Finds the subjects of edits in a text.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

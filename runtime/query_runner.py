@@ -14,7 +14,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from classifiers.scope import ScopeClassifier
@@ -24,13 +24,10 @@ from memory.record import (
     EditId,
     EditsPolicy,
     Provenance,
-    Query,
     Rejection,
     RejectReason,
     Route,
     RouteKind,
-    ScopeDecision,
-    StageTimings,
 )
 from memory.snapshot import MemorySnapshot
 from runtime.continuations import score_continuations
@@ -52,9 +49,9 @@ from runtime.question import (
     Explanation,
     Question,
     ScoredAnswer,
-    query_text,
 )
 from runtime.router import choose_route
+from runtime.scoping import Scoped, ScopeStage
 
 T = TypeVar("T")
 
@@ -66,6 +63,7 @@ class RoutingSettings:
     default_path: str = "in_context"  # Or "auto": see runtime/paths/choice.py.
     candidates: int = 16  # Neighbours fetched by vector.
     error_budget: float | None = None  # None: the classifier's own default.
+    namespace_budgets: Mapping[str, float] = field(default_factory=dict)  # Come before it.
     sequence_wait_s: float = 0.5  # The longest wait for a request's min_sequence.
     forced_max: int = 8
     threads: int = 4  # Requests in the blocking stages at once.
@@ -98,7 +96,6 @@ class QueryRunner:
     ) -> None:
         """Takes the parts; `models` are those that paths decode on besides the frozen one."""
         self._memory = memory
-        self._encoder = encoder
         self._classifier = classifier
         self._settings = settings or RoutingSettings()
         self._paths = PathTable(
@@ -107,6 +104,14 @@ class QueryRunner:
             default=self._settings.default_path,
         )
         self._clock = clock
+        self._scope = ScopeStage(
+            encoder=encoder,
+            classifier=classifier,
+            candidates=self._settings.candidates,
+            error_budget=self._settings.error_budget,
+            namespace_budgets=self._settings.namespace_budgets,
+            clock=clock,
+        )
         self._pool = ThreadPoolExecutor(
             max_workers=self._settings.threads, thread_name_prefix="errata-route"
         )
@@ -213,7 +218,7 @@ class QueryRunner:
         routing = question.routing
         snapshot = self._memory.snapshot()
         edition = snapshot.edition(routing.namespace)
-        route, timings = self._route(question, snapshot)
+        route, scoped = self._route(question, snapshot)
         routed = self._clock()
         preparation, own_tokens = self._lay_out(question, route)
         used = {edit.id for edit in preparation.edits_used}
@@ -228,10 +233,12 @@ class QueryRunner:
             classifier=self._classifier.name,
             calibrated=self._classifier.calibrated,
             timings=replace(
-                timings,
+                scoped.timings,
                 prepare_ms=_ms(prepared - routed),
                 total_ms=_ms(prepared - started),
             ),
+            read_as=scoped.read_as,
+            budget=scoped.budget,
         )
         return _Prepared(provenance=provenance, preparation=preparation, own_tokens=own_tokens)
 
@@ -241,55 +248,23 @@ class QueryRunner:
             wait_s = min(wait_s, max(0.0, question.deadline_s - time.monotonic()))
         return wait_s
 
-    def _route(self, question: Question, snapshot: MemorySnapshot) -> tuple[Route, StageTimings]:
+    def _route(self, question: Question, snapshot: MemorySnapshot) -> tuple[Route, Scoped]:
         """Decides on one snapshot; asks encoder and index only when they can matter."""
         routing = question.routing
         path = self._paths.path(routing.path)
-        count = snapshot.count(routing.namespace)  # Raises NotFound for an unknown namespace.
-        decisions: list[ScopeDecision] = []
-        timings = StageTimings()
+        snapshot.space(routing.namespace)  # Raises NotFound for an unknown namespace.
+        scoped = Scoped()
         if routing.policy is EditsPolicy.FORCE:
-            decisions = forced_decisions(routing, snapshot, edits_max=self._settings.forced_max)
+            forced = forced_decisions(routing, snapshot, edits_max=self._settings.forced_max)
+            scoped = Scoped(decisions=tuple(forced))
         elif routing.policy is EditsPolicy.AUTO:
-            threshold = self._threshold(routing.error_budget)
-            if count:
-                decisions, timings = self._scored(question, snapshot, threshold)
+            scoped = self._scope.decide(question, snapshot)
         route = choose_route(
-            decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
+            scoped.decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
         )
         if self._paths.is_auto(routing.path):
             route = self._paths.by_form(route, _path_input(question))
-        return route, timings
-
-    def _scored(
-        self, question: Question, snapshot: MemorySnapshot, threshold: float
-    ) -> tuple[list[ScopeDecision], StageTimings]:
-        """Encodes, retrieves and scores the candidates of a query."""
-        started = self._clock()
-        text, context = query_text(question)
-        query = Query(text=text, context=context, vector=self._encoder.encode(text))
-        encoded = self._clock()
-        candidates = snapshot.candidates(
-            question.routing.namespace, query, self._settings.candidates
-        )
-        retrieved = self._clock()
-        scores = self._classifier.score(query, candidates)
-        scored = self._clock()
-        decisions = [
-            ScopeDecision(candidate=candidate, score=score, threshold=threshold)
-            for candidate, score in zip(candidates, scores, strict=True)
-        ]
-        return decisions, StageTimings(
-            encode_ms=_ms(encoded - started),
-            retrieve_ms=_ms(retrieved - encoded),
-            scope_ms=_ms(scored - retrieved),
-        )
-
-    def _threshold(self, error_budget: float | None) -> float:
-        """The score of a hit. Raises InvalidInput for a budget that the classifier cannot keep."""
-        return self._classifier.threshold(
-            self._settings.error_budget if error_budget is None else error_budget
-        )
+        return route, scoped
 
     def _lay_out(self, question: Question, route: Route) -> tuple[Preparation, int]:
         """Returns what to decode and the length of the caller's own prompt, in tokens."""

@@ -12,7 +12,9 @@ from memory.record import (
     Provenance,
     StageTimings,
 )
+from runtime.conversation import read_last_turn
 from runtime.engine.contract import EmittedToken, FinishReason, Sampling, ScoredContinuation
+from runtime.names import FindKnown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +84,22 @@ class ScoredAnswer:
     provenance: Provenance
 
 
-def query_text(question: Question) -> tuple[str, str]:
-    """The text that is routed and what was said before it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The text that is routed, what was said, and what was said before it."""
 
-    The prompt, or the last user turn with the earlier turns as context, one "role: content" a line.
-    """
+    text: str  # The prompt, or the last user turn as it is read in its conversation.
+    said: str  # The prompt, or the last user turn as it stands.
+    context: str = ""  # The earlier turns, one "role: content" a line.
+
+
+def query_text(question: Question, find_known: FindKnown) -> Asked:
+    """Returns what is routed; `find_known` finds the subjects of edits in the turns."""
     if not question.messages:
-        return question.prompt or "", ""
-    earlier = "\n".join(f"{role}: {content}" for role, content in question.messages[:-1])
-    return question.messages[-1][1], earlier
+        prompt = question.prompt or ""
+        return Asked(text=prompt, said=prompt)
+    return Asked(
+        text=read_last_turn(question.messages, find_known),
+        said=question.messages[-1][1],
+        context="\n".join(f"{role}: {content}" for role, content in question.messages[:-1]),
+    )

@@ -148,8 +148,17 @@ class Talk:
     def _prompt(self, line: str) -> str | list[tuple[str, str]]:
         if not self.has_template:
             return line
+        return self._after(self.turns, line)
+
+    def _after(self, turns: list[tuple[str, str]], line: str) -> list[tuple[str, str]]:
+        """The chat that ends with a line after these turns."""
         first = [("system", self.system)] if self.system else []
-        return [*first, *self.turns, ("user", line)]
+        return [*first, *turns, ("user", line)]
+
+    def _last_prompt(self) -> str | list[tuple[str, str]]:
+        """What was asked last, after the turns that stood before it; each line has its answer."""
+        line = self.turns[-2][1]
+        return self._after(self.turns[:-2], line) if self.has_template else line
 
     def _say(self, line: str) -> None:
         pieces: list[str] = []
@@ -200,10 +209,9 @@ class Talk:
             show_written(self.screen, written, dry_run=False)
 
     def _explain(self, rest: str) -> None:
-        said = [content for role, content in self.turns if role == "user"]
-        if not rest and not said:
+        if not rest and not self.turns:
             raise UsageProblem("Nothing was said yet; write /explain and a prompt.")
-        explained = self.client.explain(self._prompt(rest) if rest else said[-1])
+        explained = self.client.explain(self._prompt(rest) if rest else self._last_prompt())
         if self.screen.json:
             self.screen.record(explained)
         else:

@@ -18,6 +18,7 @@ from memory.record import (
     EditDraft,
     EditId,
     EditState,
+    ErrorBudget,
     Provenance,
     Rejection,
     ScopeDecision,
@@ -140,7 +141,16 @@ def provenance_to_pb(provenance: Provenance) -> resources_pb2.Provenance:
         classifier=provenance.classifier,
         calibrated=provenance.calibrated,
         timings=timings_to_pb(provenance.timings),
+        query_read_as=provenance.read_as,
+        **_budget_to_pb(provenance.budget),
     )
+
+
+def _budget_to_pb(budget: ErrorBudget | None) -> dict[str, Any]:
+    if budget is None:
+        return {}
+    source = enum_to_pb(resources_pb2.BudgetSource, budget.source, "BUDGET_SOURCE_")
+    return {"error_budget": budget.share, "budget_source": source}
 
 
 def _scored_to_pb(decision: ScopeDecision) -> resources_pb2.ScoredEdit:

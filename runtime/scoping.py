@@ -1,0 +1,107 @@
+"""The scope stage of a query: read it, encode it, retrieve candidates, score them.
+
+Everything a decision rests on is returned with it: the text that was routed, the threshold and the
+error budget that the threshold keeps. It decides no route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from classifiers.scope import ScopeClassifier
+from memory.contracts import Encoder
+from memory.record import (
+    BudgetSource,
+    ErrorBudget,
+    Namespace,
+    Query,
+    ScopeDecision,
+    StageTimings,
+)
+from memory.snapshot import MemorySnapshot
+from runtime.question import Question, Routing, query_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoped:
+    """What the scope stage found; empty for a query that was not asked about."""
+
+    decisions: tuple[ScopeDecision, ...] = ()
+    timings: StageTimings = field(default_factory=StageTimings)
+    read_as: str | None = None  # The text that was routed, when not the one that was said.
+    budget: ErrorBudget | None = None
+
+
+class ScopeStage:
+    """Scores the edits of a namespace for a query. Thread-safe, as its parts are."""
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        classifier: ScopeClassifier,
+        candidates: int,
+        error_budget: float | None,
+        namespace_budgets: Mapping[str, float],
+        clock: Callable[[], float],
+    ) -> None:
+        """Takes the parts; `candidates` is how many edits are fetched by vector."""
+        self._encoder = encoder
+        self._classifier = classifier
+        self._candidates = candidates
+        self._error_budget = error_budget
+        self._namespace_budgets = dict(namespace_budgets)
+        self._clock = clock
+
+    def budget(self, routing: Routing) -> ErrorBudget:
+        """The budget in force: the request's, else the namespace's, else the server's."""
+        if routing.error_budget is not None:
+            return ErrorBudget(share=routing.error_budget, source=BudgetSource.REQUEST)
+        share = self._namespace_budgets.get(routing.namespace)
+        if share is not None:
+            return ErrorBudget(share=share, source=BudgetSource.NAMESPACE)
+        if self._error_budget is not None:
+            return ErrorBudget(share=self._error_budget, source=BudgetSource.SERVER)
+        return ErrorBudget(share=None, source=BudgetSource.CLASSIFIER)
+
+    def decide(self, question: Question, snapshot: MemorySnapshot) -> Scoped:
+        """Scores the candidates of a query; asks encoder and index only when there are edits.
+
+        Raises InvalidInput for a budget that the classifier cannot keep, NotFound for an unknown
+        namespace.
+        """
+        namespace = question.routing.namespace
+        budget = self.budget(question.routing)
+        threshold = self._classifier.threshold(budget.share)
+        if not snapshot.count(namespace):
+            return Scoped(budget=budget)
+        started = self._clock()
+        query, said = self._read(question, snapshot, namespace)
+        encoded = self._clock()
+        candidates = snapshot.candidates(namespace, query, self._candidates)
+        retrieved = self._clock()
+        scores = self._classifier.score(query, candidates)
+        scored = self._clock()
+        return Scoped(
+            decisions=tuple(
+                ScopeDecision(candidate=candidate, score=score, threshold=threshold)
+                for candidate, score in zip(candidates, scores, strict=True)
+            ),
+            timings=StageTimings(
+                encode_ms=(encoded - started) * 1000.0,
+                retrieve_ms=(retrieved - encoded) * 1000.0,
+                scope_ms=(scored - retrieved) * 1000.0,
+            ),
+            read_as=query.text if query.text != said else None,
+            budget=budget,
+        )
+
+    def _read(
+        self, question: Question, snapshot: MemorySnapshot, namespace: Namespace
+    ) -> tuple[Query, str]:
+        """Returns the encoded query and the text as it was said."""
+        find_known = snapshot.space(namespace).subjects.find
+        asked = query_text(question, find_known)
+        vector = self._encoder.encode(asked.text)
+        return Query(text=asked.text, context=asked.context, vector=vector), asked.said
