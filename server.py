@@ -215,6 +215,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
     parser.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:50051")
     parser.add_argument("--model", metavar="NAME_OR_PATH", help="hub name or folder of a model")
+    parser.add_argument(
+        "--counterfactual",
+        metavar="NAME_OR_PATH",
+        help="model of the counterfactual path: a hub name, a folder, or base",
+    )
+    parser.add_argument("--path", help="in_context, counterfactual or auto")
     parser.add_argument("--data-dir", metavar="DIR", help="where the edit log lives")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--log-format", choices=("console", "json"))
@@ -239,6 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 },
                 "model": {"name": given.model, "device": given.device},
                 "memory": {"directory": given.data_dir},
+                "counterfactual": {"model": given.counterfactual},
+                "routing": {"default_path": given.path},
             }
         )
     except StartupError as error:

@@ -23,7 +23,7 @@ from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import DataDirectoryLocked
 from memory.record import EditState
-from runtime.build import CLASSIFIERS, PATHS, model_folder, named
+from runtime.build import CLASSIFIERS, PATHS, check_path, model_folder, named
 from runtime.config import Settings
 from runtime.engine.transformers_engine import TransformersEngine
 
@@ -78,7 +78,7 @@ def check_compute(settings: Settings) -> Finding:
 def check_routing(settings: Settings) -> Finding:
     """The names of classifier and path."""
     named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
-    named(PATHS, settings.routing.default_path, "routing.default_path")
+    check_path(settings)
     known = f"known: {', '.join(CLASSIFIERS)}; paths: {', '.join(PATHS)}"
     return Finding(level="ok", text=f"classifier {settings.routing.classifier} ({known})")
 

@@ -16,17 +16,21 @@ from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import InvalidInput, StartupError
-from runtime.config import POCKET_BASE, Settings
+from runtime.config import POCKET_BASE, POCKET_COUNTERFACTUAL, Settings
 from runtime.engine.contract import Engine
+from runtime.engine.load import is_encoder_decoder
+from runtime.engine.seq2seq import Seq2SeqEngine
 from runtime.engine.transformers_engine import TransformersEngine
-from runtime.paths.contract import Path
+from runtime.paths.choice import AUTO
+from runtime.paths.contract import BASE_MODEL, COUNTERFACTUAL_MODEL, Path
+from runtime.paths.counterfactual import COUNTERFACTUAL, CounterfactualPath
 from runtime.paths.demonstrations import (
     DemonstrationChooser,
     FixedDemonstrations,
     SimilarDemonstrations,
     load_demonstrations,
 )
-from runtime.paths.in_context import InContextPath, InContextSettings
+from runtime.paths.in_context import IN_CONTEXT, InContextPath, InContextSettings
 from runtime.query_runner import QueryRunner, RoutingSettings
 
 T = TypeVar("T")
@@ -45,8 +49,18 @@ CHOOSERS: dict[str, Callable[[FilePath, Encoder], DemonstrationChooser]] = {
 }
 
 
-def _in_context(engine: Engine, encoder: Encoder, settings: Settings) -> Path:
-    section = settings.in_context
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathParts:
+    """What paths are built of."""
+
+    engine: Engine  # The frozen model's.
+    counterfactual: Engine | None  # The frozen model's where that was named; None: no such path.
+    encoder: Encoder
+    settings: Settings
+
+
+def _in_context(parts: PathParts) -> Path:
+    engine, encoder, section = parts.engine, parts.encoder, parts.settings.in_context
     chooser = None
     if section.demonstrations:
         file = section.demonstrations_file or BUNDLE / "demonstrations.jsonl"
@@ -60,7 +74,25 @@ def _in_context(engine: Engine, encoder: Encoder, settings: Settings) -> Path:
     )
 
 
-PATHS: dict[str, Callable[[Engine, Encoder, Settings], Path]] = {"in_context": _in_context}
+def _counterfactual(parts: PathParts) -> Path | None:
+    if parts.counterfactual is None:
+        return None
+    itself = parts.counterfactual is parts.engine
+    return CounterfactualPath(
+        parts.counterfactual, model=BASE_MODEL if itself else COUNTERFACTUAL_MODEL
+    )
+
+
+PATHS: dict[str, Callable[[PathParts], Path | None]] = {
+    IN_CONTEXT: _in_context,
+    COUNTERFACTUAL: _counterfactual,
+}
+
+
+def build_paths(parts: PathParts) -> dict[str, Path]:
+    """Builds every path that its parts allow."""
+    made = {name: make(parts) for name, make in PATHS.items()}
+    return {name: path for name, path in made.items() if path is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +105,7 @@ class Runtime:
     memory: EditMemory
     classifier: ScopeClassifier
     runner: QueryRunner
+    counterfactual: Engine | None = None  # Of a model of its own; None: no such path, or on base.
 
     def close(self, grace_s: float = 0.0) -> None:
         """Ends the parts in the order of their use; the memory is durable before this returns.
@@ -83,6 +116,8 @@ class Runtime:
             closers.callback(self.encoder.close)
             closers.callback(self.memory.close)
             closers.callback(self.runner.close)
+            if self.counterfactual is not None:
+                closers.callback(self.counterfactual.close, grace_s)
             closers.callback(self.engine.close, grace_s)
 
 
@@ -96,9 +131,46 @@ def named(known: dict[str, T], name: str, setting: str) -> T:
 
 def model_folder(name: str) -> str:
     """The pocket bundle by its short names wherever the process runs; other names as they are."""
-    if name in (POCKET_BASE, "pocket/nano") and not FilePath(name).exists():
+    shipped = (POCKET_BASE, POCKET_COUNTERFACTUAL, "pocket/nano")
+    if name in shipped and not FilePath(name).exists():
         return str(BUNDLE.parent / name)
     return name
+
+
+def check_path(settings: Settings) -> None:
+    """Raises StartupError for a default path that there is none of."""
+    named({**PATHS, AUTO: None}, settings.routing.default_path, "routing.default_path")
+
+
+def counterfactual_model(settings: Settings) -> str | None:
+    """The model of the counterfactual path: named, or implied by the default path; None: none."""
+    if settings.counterfactual.model is not None:
+        return settings.counterfactual.model
+    used = settings.routing.default_path in {COUNTERFACTUAL, AUTO}
+    return POCKET_COUNTERFACTUAL if used else None
+
+
+def load_counterfactual(name: str, settings: Settings) -> Engine:
+    """Loads the counterfactual path's own model, causal or seq2seq.
+
+    Raises StartupError that names the setting.
+    """
+    folder, section = model_folder(name), settings.model
+    try:
+        if is_encoder_decoder(folder):
+            return Seq2SeqEngine.load(
+                folder, device=section.device, dtype=section.dtype, queue_max=section.queue_max
+            )
+        return TransformersEngine.load(
+            folder,
+            device=section.device,
+            dtype=section.dtype,
+            concurrent_max=section.concurrent_max,
+            queue_max=section.queue_max,
+            prefix_tokens_max=0,
+        )
+    except StartupError as error:
+        raise StartupError(f"counterfactual.model is {name!r}: {error}") from error
 
 
 def check_budget(classifier: ScopeClassifier, error_budget: float | None) -> None:
@@ -117,7 +189,7 @@ def build_runtime(settings: Settings) -> Runtime:
     Raises StartupError (bad names, a budget that cannot be kept, data directory, model).
     """
     make_classifier = named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
-    named(PATHS, settings.routing.default_path, "routing.default_path")
+    check_path(settings)
     with ExitStack() as closers:
         encoder = MiniLmEncoder(device=settings.encoder.device, threads=settings.encoder.threads)
         closers.callback(encoder.close)
@@ -137,6 +209,10 @@ def build_runtime(settings: Settings) -> Runtime:
             prefix_tokens_max=settings.model.prefix_cache_tokens,
         )
         closers.callback(engine.close)
+        other, own = counterfactual_model(settings), None
+        if other is not None and other != BASE_MODEL:
+            own = load_counterfactual(other, settings)
+            closers.callback(own.close)
         classifier = make_classifier(encoder)
         check_budget(classifier, settings.routing.error_budget)
         runner = QueryRunner(
@@ -144,7 +220,15 @@ def build_runtime(settings: Settings) -> Runtime:
             memory=memory,
             encoder=encoder,
             classifier=classifier,
-            paths={name: make(engine, encoder, settings) for name, make in PATHS.items()},
+            paths=build_paths(
+                PathParts(
+                    engine=engine,
+                    counterfactual=engine if other == BASE_MODEL else own,
+                    encoder=encoder,
+                    settings=settings,
+                )
+            ),
+            models={} if own is None else {COUNTERFACTUAL_MODEL: own},
             settings=RoutingSettings(
                 default_path=settings.routing.default_path,
                 candidates=settings.routing.candidates,
@@ -160,4 +244,5 @@ def build_runtime(settings: Settings) -> Runtime:
         memory=memory,
         classifier=classifier,
         runner=runner,
+        counterfactual=own,
     )

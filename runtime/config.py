@@ -23,6 +23,7 @@ from pydantic_settings import (
 from memory.errors import StartupError
 
 POCKET_BASE = "pocket/base"
+POCKET_COUNTERFACTUAL = "pocket/counterfactual"
 CONFIG_FILE_VARIABLE = "ERRATA_CONFIG"
 PREFIX = "ERRATA_"
 
@@ -109,7 +110,7 @@ class RoutingSection(_Section):
     candidates: int = Field(default=16, ge=1, le=256)
     """Nearest edits that are scored for each query, besides those whose subject is mentioned."""
     default_path: str = "in_context"
-    """The path that answers queries in scope."""
+    """The path that answers queries in scope: in_context, counterfactual, or auto (by its form)."""
     threads: int = Field(default=4, ge=1, le=256)
     """Requests that are routed at the same time."""
 
@@ -127,6 +128,14 @@ class InContextSection(_Section):
     """New facts in one prompt."""
 
 
+class CounterfactualSection(_Section):
+    """The counterfactual path (SERAC)."""
+
+    model: str | None = None
+    """Hub name or folder of a causal or seq2seq model, or base for the frozen model itself; unset:
+    pocket/counterfactual when default_path is counterfactual or auto, else no such path."""
+
+
 class Settings(BaseSettings):
     """All settings of a server."""
 
@@ -140,6 +149,7 @@ class Settings(BaseSettings):
     encoder: EncoderSection = EncoderSection()
     routing: RoutingSection = RoutingSection()
     in_context: InContextSection = InContextSection()
+    counterfactual: CounterfactualSection = CounterfactualSection()
 
     @classmethod
     def settings_customise_sources(

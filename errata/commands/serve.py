@@ -75,6 +75,22 @@ ErrorBudget = Annotated[
         "the classifier's own",
     ),
 ]
+DefaultPath = Annotated[
+    str | None,
+    _routing_flag(
+        "NAME",
+        "The path that answers in scope: in_context, counterfactual or auto.",
+        "in_context",
+    ),
+]
+Counterfactual = Annotated[
+    str | None,
+    _model_flag(
+        "NAME_OR_FOLDER",
+        "Model of the counterfactual path: causal or seq2seq, or base for the frozen model.",
+        "pocket/counterfactual with --path counterfactual or auto, else none",
+    ),
+]
 Candidates = Annotated[
     int | None, _routing_flag("N", "Nearest edits that are scored for each query.", "16")
 ]
@@ -136,6 +152,8 @@ def serve(
     classifier: Classifier = None,
     error_budget: ErrorBudget = None,
     candidates: Candidates = None,
+    path: DefaultPath = None,
+    counterfactual: Counterfactual = None,
     listen: Listen = None,
     insecure: Insecure = None,
     tls_cert: TlsCert = None,
@@ -181,7 +199,9 @@ def serve(
             "classifier": classifier,
             "error_budget": error_budget,
             "candidates": candidates,
+            "default_path": path,
         },
+        "counterfactual": {"model": counterfactual},
     }
     screen = Screen.open(json=as_json)
     with reported(screen):

@@ -37,8 +37,14 @@ class LoadedModel:
     eos_ids: frozenset[int]
 
 
-def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
-    """Loads and freezes a causal model of transformers.
+def load_model(
+    name_or_path: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    architecture: Any = AutoModelForCausalLM,
+) -> LoadedModel:
+    """Loads and freezes a model of transformers, causal unless another `architecture` is given.
 
     `dtype` auto is fp32 on a CPU, whatever the file holds: answers are then the same alone and in a
     batch, and bf16 products only pay from about a hundred million parameters on. On an accelerator
@@ -54,7 +60,7 @@ def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") 
         config = AutoConfig.from_pretrained(name_or_path, local_files_only=local_only)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, local_files_only=local_only)
         with _no_progress_bar():
-            model = AutoModelForCausalLM.from_pretrained(
+            model = architecture.from_pretrained(
                 name_or_path,
                 config=config,
                 dtype=_choose_dtype(dtype, place),
@@ -64,7 +70,7 @@ def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") 
     except Exception as error:
         raise ModelLoadError(
             f"the model {name_or_path!r} cannot be loaded: {type(error).__name__}:"
-            f" {_first_line(error)}; expected a causal language model of transformers (config.json,"
+            f" {_first_line(error)}; expected a language model of transformers (config.json,"
             " safetensors weights and tokenizer files)"
         ) from error
     return LoadedModel(
@@ -75,6 +81,21 @@ def load_model(name_or_path: str, *, device: str = "auto", dtype: str = "auto") 
         context_tokens=_context_tokens(model.config, tokenizer),
         eos_ids=_eos_ids(model),
     )
+
+
+def is_encoder_decoder(name_or_path: str) -> bool:
+    """Whether the model reads with an encoder and writes with a decoder. Raises ModelLoadError."""
+    if name_or_path and Path(name_or_path).expanduser().is_dir():
+        name_or_path = str(Path(name_or_path).expanduser())
+    local_only = _find(name_or_path)
+    try:
+        config = AutoConfig.from_pretrained(name_or_path, local_files_only=local_only)
+    except Exception as error:
+        raise ModelLoadError(
+            f"the model {name_or_path!r} cannot be loaded: {type(error).__name__}:"
+            f" {_first_line(error)}; expected a config.json of transformers"
+        ) from error
+    return bool(getattr(config, "is_encoder_decoder", False))
 
 
 @contextmanager

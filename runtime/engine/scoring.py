@@ -75,10 +75,10 @@ class ScoreJob:
             for _ in rows:
                 cache.append_row(prompt, 0)
             logits = torch.cat([logits, model.score(cache, fed)], dim=1)  # (n, q, V)
-        return [_read(logits[index], row) for index, row in enumerate(rows)]
+        return [read_scores(logits[index], row) for index, row in enumerate(rows)]
 
 
-def _read(logits: Tensor, tokens: tuple[int, ...]) -> ScoredContinuation:
+def read_scores(logits: Tensor, tokens: tuple[int, ...]) -> ScoredContinuation:
     """Reads the scores of one continuation off its logits (q, V)."""
     if not tokens:
         return ScoredContinuation(token_ids=(), logprobs=(), greedy=())

@@ -37,6 +37,12 @@ class TextCodec:
             return self._fast.encode(text).ids  # type: ignore[no-any-return]
         return self._tokenizer.encode(text)  # type: ignore[no-any-return]
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Returns the ids of a text without special tokens."""
+        if self._fast is not None:
+            return self._fast.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]
+        return self._tokenizer.encode(text, add_special_tokens=False)  # type: ignore[no-any-return]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Returns the text of ids, special tokens left out."""
         if self._fast is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from grpc_health.v1 import health_pb2
@@ -38,9 +39,11 @@ class Watchdog:
         servicer: Any,  # health.aio.HealthServicer, which the stubs do not know.
         engine: Engine,
         limits: ServiceLimits,
+        others: Sequence[Engine] = (),
     ) -> None:
+        """Watches the frozen model's engine and, where paths have models of their own, theirs."""
         self._servicer = servicer
-        self._engine = engine
+        self._engines = (engine, *others)
         self._limits = limits
         self._serving = True
 
@@ -56,9 +59,10 @@ class Watchdog:
             await self.look()
 
     async def look(self) -> None:
-        """Looks at the engine once and sets what changed."""
-        engine = self._engine.health()
-        serving = not is_stalled(engine, self._limits.engine_stalled_s)
+        """Looks at the engines once and sets what changed; one that stalls is enough."""
+        looks = [engine.health() for engine in self._engines]
+        stalled = [look for look in looks if is_stalled(look, self._limits.engine_stalled_s)]
+        engine, serving = (stalled or looks)[0], not stalled
         if serving == self._serving:
             return
         self._serving = serving

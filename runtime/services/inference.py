@@ -48,7 +48,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         _check_complete(answer.ending)
         return answer_to_pb(
             answer,
-            self._parts.engine,
+            self._parts.runner.engine_of(answer.provenance.route),
             logprobs=request.HasField("logprobs"),
             token_ids=request.return_token_ids,
         )
@@ -73,9 +73,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     _check_complete(event)
                     message = inference_pb2.StreamGenerateResponse(finish=ending_to_pb(event))
                 else:
+                    assert provenance is not None
                     message = delta_to_pb(
                         event,
-                        self._parts.engine,
+                        self._parts.runner.engine_of(provenance.route),
                         logprobs=request.HasField("logprobs"),
                         token_ids=request.return_token_ids,
                     )
@@ -88,9 +89,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         question, texts = self._question(request), self._reader.continuations(request)
         scored = await self._parts.runner.score(question, texts)
         note_provenance(scored.provenance)
+        engine = self._parts.runner.engine_of(scored.provenance.route)
         return inference_pb2.ScoreResponse(
             scores=[
-                scored_to_pb(text, item, self._parts.engine)
+                scored_to_pb(text, item, engine)
                 for text, item in zip(texts, scored.scores, strict=True)
             ],
             provenance=provenance_to_pb(scored.provenance),

@@ -70,7 +70,7 @@ class Served(Protocol):
 class ErrataServer:
     """Serves a runtime on one port; lives on one event loop.
 
-    It closes none of the runtime's parts but the engine, whose running answers it ends when the
+    It closes none of the runtime's parts but the engines, whose running answers it ends when the
     time to drain is over.
     """
 
@@ -98,7 +98,8 @@ class ErrataServer:
             calls_max=limits.calls_max, write_stalled_s=limits.write_stalled_s
         )
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # Not in its stubs.
-        self._watchdog = Watchdog(self._health, runtime.engine, limits)
+        others = [e for e in runtime.runner.engines if e is not runtime.engine]
+        self._watchdog = Watchdog(self._health, runtime.engine, limits, others=others)
         self._watching: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
         self._hurry = asyncio.Event()
@@ -150,7 +151,8 @@ class ErrataServer:
         hurry.cancel()
         if not (idle.done() and idle.result()):
             idle.cancel()
-            await asyncio.to_thread(self._runtime.engine.close, 0.0)
+            for engine in self._runtime.runner.engines:
+                await asyncio.to_thread(engine.close, 0.0)
             await self._calls.wait_idle(STOP_MARGIN_S)
         await server.stop(grace=0.1 if self._calls.running == 0 else 0.0)
         if self._watching is not None:
