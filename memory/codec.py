@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from memory.record import Edit, EditState
+from memory.record import Activation, Edit, EditId, EditState, Namespace
 from memory.writes import EntryKind, LogEntry
 
 DEFAULTS: Mapping[str, object] = {
@@ -22,13 +22,11 @@ KINDS = {kind.value: kind for kind in EntryKind}
 
 def encode_entry(entry: LogEntry) -> bytes:
     """Returns the payload of an entry. The sequence is the row's, not the payload's."""
-    edit = entry.edit
-    fields: dict[str, object] = {}
-    for name, default in DEFAULTS.items():
-        value = getattr(edit, name)
-        if name != "sequence" and value != default:
-            fields[name] = value.value if name == "state" else value
-    record: dict[str, object] = {"kind": entry.kind.value, "at_s": entry.at_s, "edit": fields}
+    record: dict[str, object] = {"kind": entry.kind.value, "at_s": entry.at_s}
+    if isinstance(entry.what, Edit):
+        record["edit"] = _edit_fields(entry.what)
+    else:
+        record["activation"] = _activation_fields(entry.what)
     if entry.reason:
         record["reason"] = entry.reason
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
@@ -38,6 +36,8 @@ def decode_entry(sequence: int, payload: bytes) -> LogEntry:
     """Returns the entry of a payload. Raises ValueError when it is not one."""
     try:
         record: dict[str, Any] = json.loads(payload)
+        if record["kind"] == EntryKind.ACTIVATED.value:
+            return _decode_activation(sequence, record)
         fields: dict[str, Any] = record["edit"]
         if "state" in fields:
             fields["state"] = STATES[fields["state"]]
@@ -49,10 +49,49 @@ def decode_entry(sequence: int, payload: bytes) -> LogEntry:
         return LogEntry(
             sequence=sequence,
             kind=KINDS[record["kind"]],
-            edit=edit,
+            what=edit,
             at_s=record["at_s"],
             author=edit.author,
             reason=record.get("reason", ""),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"entry {sequence} is not a log entry: {error!r}") from error
+
+
+def _edit_fields(edit: Edit) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for name, default in DEFAULTS.items():
+        value = getattr(edit, name)
+        if name != "sequence" and value != default:
+            fields[name] = value.value if name == "state" else value
+    return fields
+
+
+def _activation_fields(activation: Activation) -> dict[str, object]:
+    return {
+        "namespace": activation.namespace,
+        "edition": activation.edition,
+        "took": activation.took,
+        "left": activation.left,
+        "automatic": activation.automatic,
+    }
+
+
+def _decode_activation(sequence: int, record: dict[str, Any]) -> LogEntry:
+    fields = record["activation"]
+    activation = Activation(
+        namespace=Namespace(fields["namespace"]),
+        edition=fields["edition"],
+        took=tuple((EditId(name), revision) for name, revision in fields["took"]),
+        left=tuple((EditId(name), revision) for name, revision in fields["left"]),
+        automatic=fields["automatic"],
+        sequence=sequence,
+        at_s=record["at_s"],
+    )
+    return LogEntry(
+        sequence=sequence,
+        kind=EntryKind.ACTIVATED,
+        what=activation,
+        at_s=activation.at_s,
+        reason=record.get("reason", ""),
+    )

@@ -25,6 +25,7 @@ from memory.parts import describe_index, faiss_maker, make_subject_matcher
 from memory.plans import missing_edit
 from memory.record import (
     DEFAULT_NAMESPACE,
+    Activation,
     Candidate,
     ConflictPolicy,
     Edit,
@@ -220,18 +221,24 @@ class EditMemory:
             )
         )
 
-    def mark_consolidated(
-        self,
-        edit_ids: Sequence[EditId],
-        *,
-        edition: int | None,
-        namespace: Namespace = DEFAULT_NAMESPACE,
+    def activate_edition(
+        self, activation: Activation, *, reason: str = "", request_id: str = ""
     ) -> WriteResult:
-        """Notes that an edition's weights hold these edits, all or none.
+        """Gives a namespace an edition, as one log entry with the new states of its edits.
 
-        None for the edition: they are served from here again. Raises NotFound, WrongState.
+        Edits that the edition holds become CONSOLIDATED, those that only the former one held
+        ACTIVE again. Answers with the edits that changed; does nothing when it is active already.
+        Raises InvalidInput, NotFound for a namespace that does not exist, and WrongState when an
+        edit that the edition was computed from is no longer in force or says something else.
         """
-        return self._write(self._requests.consolidate(edit_ids, namespace, edition))
+        self.snapshot().space(activation.namespace)
+        job = self._requests.activate(activation, reason=reason, request_id=request_id)
+        return self._write(job)
+
+    def activations(self, namespace: Namespace) -> tuple[Activation, ...]:
+        """Returns what was ever activated in a namespace, oldest first. Raises NotFound."""
+        self.snapshot().space(namespace)
+        return tuple(self._keeper.state.activations(namespace))
 
     def get(self, edit_id: EditId, *, namespace: Namespace = DEFAULT_NAMESPACE) -> Edit:
         """Returns an edit in whatever state it is. Raises NotFound."""

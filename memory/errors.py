@@ -7,13 +7,16 @@
     ├── AlreadyExists           the id is taken
     ├── EditConflict            an active edit has the same subject and prompt
     ├── WrongState              the thing exists but its state does not allow this
-    │   └── RequestIdReused     the request_id stands for another content
+    │   ├── RequestIdReused     the request_id stands for another content
+    │   └── EditionUnusable     an edition is damaged, or of other weights
     ├── EtagMismatch            somebody else changed it first; read it again
     ├── Overloaded              a bounded queue or quota is full; retry later
     ├── Unavailable             draining, loading, behind a sequence, or read-only
     │   └── StorageReadOnly     the log cannot be written (disk full, failed fsync)
     ├── SequenceCompacted       a watch asks for entries that are gone
     ├── EngineFailure           the model failed on one request
+    ├── ConsolidationRunning    a job runs already; one at a time for each model
+    ├── Cancelled               somebody stopped it
     ├── ConsolidationFailed     an editor found no usable change of the weights
     └── StartupError            the process must not start; says why
         ├── DataDirectoryError  foreign, corrupt or newer data directory
@@ -107,6 +110,12 @@ class RequestIdReused(WrongState):
     reason = "REQUEST_ID_REUSED"
 
 
+class EditionUnusable(WrongState):
+    """An edition is damaged, or was computed for other weights."""
+
+    reason = "EDITION_UNUSABLE"
+
+
 class EtagMismatch(ErrataError):
     """Somebody else changed the edit first; read it again and retry."""
 
@@ -166,6 +175,22 @@ class ConsolidationFailed(ErrataError):
     """
 
     reason = "CONSOLIDATION_FAILED"
+
+
+class ConsolidationRunning(ErrataError):
+    """A consolidation runs already; `operation` is the name of its operation."""
+
+    reason = "CONSOLIDATION_RUNNING"
+
+    def __init__(self, message: str, *, operation: str) -> None:
+        super().__init__(message)
+        self.operation = operation
+
+
+class Cancelled(ErrataError):
+    """Somebody stopped it before it was done."""
+
+    reason = "CANCELLED"
 
 
 class StartupError(ErrataError):

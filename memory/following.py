@@ -61,7 +61,7 @@ class Follower:
             raise InvalidInput(f"limit is {limit}; give 1 or more", field="limit")
         found: list[LogEntry] = []
         for entry in self._published(from_sequence):
-            if namespace is None or entry.edit.namespace == namespace:
+            if namespace is None or entry.namespace == namespace:
                 found.append(entry)
                 if len(found) == limit:
                     break
@@ -76,7 +76,7 @@ class Follower:
             for entry in self._published(position):
                 if stop.is_set():
                     return
-                if namespace is None or entry.edit.namespace == namespace:
+                if namespace is None or entry.namespace == namespace:
                     yield entry
                 position = entry.sequence + 1
             with self._keeper.changed:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from memory.contracts import Encoder
 from memory.database import Connect, is_storage_failure
 from memory.directory import DataDirectory
+from memory.editions import leave_stale_editions
 from memory.errors import DataDirectoryError, ErrataError, RequestIdReused, StorageReadOnly
 from memory.limits import MemoryLimits
 from memory.log import EditLog, RequestRow
@@ -214,6 +215,7 @@ class Keeper:
         now_s = self._clock()
         plan = Overlay(work.overlay, work.overlay.sequence)
         planned = job.operation.plan(plan, now_s)
+        leave_stale_editions(plan, now_s)
         result = WriteResult(edits=planned.edits, outcomes=planned.outcomes, sequence=plan.sequence)
         if job.validate_only:
             return replace(result, sequence=work.overlay.sequence)
@@ -277,7 +279,7 @@ class Keeper:
     def _apply(self, entries: list[LogEntry], vectors: dict[int, Vector]) -> None:
         changes: dict[Namespace, KeyChanges] = {}
         for entry in entries:
-            name = entry.edit.namespace
+            name = entry.namespace
             space = space_of(self.state, name, self._parts.maker)
             self.state.apply(entry, space, changes.setdefault(name, KeyChanges()))
         for name, found in changes.items():
@@ -289,7 +291,7 @@ class Keeper:
         return MemorySnapshot(
             sequence=self.state.sequence,
             spaces={name: view_of(space) for name, space in self.state.spaces.items()},
-            edits=self.state.edits,
+            records=self.state.records,
             clock=self._clock,
             mentions_max=self._limits.mention_candidates_max,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from memory.conflicts import conflict_key
-from memory.record import Edit, EditId, Namespace
+from memory.record import Activation, Edit, EditId, Namespace
 from memory.snapshot import is_live
 from memory.writes import EntryKind, LogEntry
 
@@ -22,6 +23,14 @@ class StateView(Protocol):
         """Returns the live edit that holds a conflict key."""
         ...
 
+    def revision(self, namespace: Namespace, edit_id: EditId, revision: int) -> Edit | None:
+        """Returns one revision of an edit."""
+        ...
+
+    def activations(self, namespace: Namespace) -> Sequence[Activation]:
+        """Returns all activations of a namespace, oldest first."""
+        ...
+
 
 class Overlay:
     """A state with entries added on top that are not committed yet."""
@@ -32,6 +41,7 @@ class Overlay:
         self._base = base
         self._edits: dict[tuple[Namespace, EditId], Edit] = {}
         self._holders: dict[tuple[Namespace, bytes], EditId | None] = {}
+        self._activations: dict[Namespace, list[Activation]] = {}  # Planned ones.
 
     def latest(self, namespace: Namespace, edit_id: EditId) -> Edit | None:
         """Returns the newest revision of an edit, planned ones included."""
@@ -43,6 +53,36 @@ class Overlay:
         if (namespace, key) in self._holders:
             return self._holders[namespace, key]
         return self._base.holder(namespace, key)
+
+    def revision(self, namespace: Namespace, edit_id: EditId, revision: int) -> Edit | None:
+        """Returns one revision of an edit, planned ones included."""
+        for entry in self.entries:
+            edit = entry.edit
+            if edit is None or (edit.namespace, edit.id) != (namespace, edit_id):
+                continue
+            if edit.revision == revision:
+                return edit
+        return self._base.revision(namespace, edit_id, revision)
+
+    def activations(self, namespace: Namespace) -> Sequence[Activation]:
+        """Returns all activations of a namespace, planned ones included."""
+        return [*self._base.activations(namespace), *self._activations.get(namespace, ())]
+
+    def activate(self, activation: Activation, *, at_s: float, reason: str = "") -> Activation:
+        """Plans the entry that gives a namespace an edition; returns it with its sequence."""
+        self.sequence += 1
+        activation = replace(activation, sequence=self.sequence, at_s=at_s)
+        self.entries.append(
+            LogEntry(
+                sequence=self.sequence,
+                kind=EntryKind.ACTIVATED,
+                what=activation,
+                at_s=at_s,
+                reason=reason,
+            )
+        )
+        self._activations.setdefault(activation.namespace, []).append(activation)
+        return activation
 
     def add(self, kind: EntryKind, edit: Edit, *, at_s: float, reason: str = "") -> Edit:
         """Plans an entry: gives the edit the next sequence and its time; returns it."""
@@ -57,12 +97,13 @@ class Overlay:
         entry = LogEntry(
             sequence=self.sequence,
             kind=kind,
-            edit=edit,
+            what=edit,
             at_s=at_s,
             author=edit.author,
             reason=reason,
         )
-        self._note(entry, previous)
+        self.entries.append(entry)
+        self._note(edit, previous)
         return edit
 
     def absorb(self, plan: Overlay) -> None:
@@ -70,11 +111,11 @@ class Overlay:
         self.entries.extend(plan.entries)
         self._edits.update(plan._edits)
         self._holders.update(plan._holders)
+        for namespace, made in plan._activations.items():
+            self._activations.setdefault(namespace, []).extend(made)
         self.sequence = plan.sequence
 
-    def _note(self, entry: LogEntry, previous: Edit | None) -> None:
-        edit = entry.edit
-        self.entries.append(entry)
+    def _note(self, edit: Edit, previous: Edit | None) -> None:
         self._edits[edit.namespace, edit.id] = edit
         if previous is not None and is_live(previous):
             key = conflict_key(previous.subject, previous.prompt)

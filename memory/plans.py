@@ -151,7 +151,7 @@ class Update:
         other = find_conflict(overlay, self.namespace, changed.subject, changed.prompt, now_s)
         if other is not None and other.id != edit.id:
             raise conflict_error(other)
-        if _says(changed) != _says(edit):
+        if says(changed) != says(edit):
             # The weights of its edition hold the old content; the new one is served from here.
             changed = replace(changed, state=EditState.ACTIVE, edition=None)
         written = overlay.add(EntryKind.UPDATED, changed, at_s=now_s)
@@ -229,36 +229,6 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consolidate:
-    """Notes that the weights of an edition hold these live edits (None: no longer)."""
-
-    namespace: Namespace
-    edit_ids: tuple[EditId, ...]
-    edition: int | None
-
-    def plan(self, overlay: Overlay, now_s: float) -> Planned:
-        """Raises NotFound, WrongState."""
-        state = EditState.ACTIVE if self.edition is None else EditState.CONSOLIDATED
-        edits: list[Edit] = []
-        outcomes: list[WriteOutcome] = []
-        for edit_id in self.edit_ids:
-            edit = find_edit(overlay, self.namespace, edit_id)
-            if not is_live(edit) or has_expired(edit, now_s):
-                raise WrongState(
-                    f"{resource_name(self.namespace, edit_id)} is not in force; only an edit in "
-                    "force can be consolidated"
-                )
-            changed = replace(edit, state=state, edition=self.edition)
-            if changed == edit:
-                outcomes.append(WriteOutcome.UNCHANGED)
-            else:
-                edit = overlay.add(EntryKind.CONSOLIDATED, changed, at_s=now_s)
-                outcomes.append(WriteOutcome.UPDATED)
-            edits.append(edit)
-        return Planned(edits=tuple(edits), outcomes=tuple(outcomes))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Expire:
     """Writes down that edits have expired; those that changed meanwhile are left alone."""
 
@@ -274,7 +244,12 @@ class Expire:
         return Planned(edits=tuple(written), outcomes=(WriteOutcome.UPDATED,) * len(written))
 
 
-Operation = Create | Update | Retire | Restore | Consolidate | Expire
+class Operation(Protocol):
+    """A write that knows what it does to the memory."""
+
+    def plan(self, overlay: Overlay, now_s: float) -> Planned:
+        """Adds entries to the overlay, or raises and leaves it to be thrown away."""
+        ...
 
 
 def find_edit(view: StateView, namespace: Namespace, edit_id: EditId) -> Edit:
@@ -345,6 +320,6 @@ def draw_id(now_s: float) -> EditId:
     return EditId(f"e{int(now_s * 1000):012x}{secrets.token_hex(8)}")
 
 
-def _says(edit: Edit) -> tuple[object, ...]:
-    """What an edit states, apart from its provenance and lifetime."""
+def says(edit: Edit) -> tuple[object, ...]:
+    """Returns what an edit states, apart from its provenance and lifetime."""
     return edit.subject, edit.prompt, edit.target, edit.aliases

@@ -99,6 +99,28 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """One log entry that gives a namespace other weights.
+
+    `took` and `left` together are what the edition was computed from, as (edit, revision): the
+    weights hold the first, and were not moved enough (or too much) by the second.
+    """
+
+    namespace: Namespace
+    edition: int  # 0 is the model as published.
+    took: tuple[tuple[EditId, int], ...] = ()
+    left: tuple[tuple[EditId, int], ...] = ()
+    automatic: bool = False  # Because an edit of the former edition went out of force.
+    sequence: int = 0
+    at_s: float = 0.0
+
+    @property
+    def contents(self) -> tuple[tuple[EditId, int], ...]:
+        """Every edit that the edition was computed from."""
+        return (*self.took, *self.left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """The text that is routed.
 
@@ -130,6 +152,7 @@ class RejectReason(Enum):
     NOT_FORCED = "not_forced"
     OUTRANKED = "outranked"  # A better hit of the same subject, or more hits than the path takes.
     POLICY_OFF = "policy_off"
+    CONSOLIDATED = "consolidated"  # In scope, and held by the weights that answer.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from memory.codec import decode_entry
 from memory.contracts import Encoder, Matrix, VectorIndex
 from memory.errors import DataDirectoryError
 from memory.log import EditLog
-from memory.record import DEFAULT_NAMESPACE, Edit, Namespace
+from memory.record import DEFAULT_NAMESPACE, Activation, Edit, Namespace
 from memory.snapshot import SubjectIndex
 from memory.state import KeyChanges, MemoryState, Space, fill_parts
 
@@ -70,7 +70,7 @@ def replay(log: EditLog, maker: SpaceMaker) -> tuple[MemoryState, dict[Namespace
             raise DataDirectoryError(
                 f"{error}; the log was written by another program or version"
             ) from error
-        name = entry.edit.namespace
+        name = entry.namespace
         state.apply(entry, space_of(state, name, maker), changes.setdefault(name, KeyChanges()))
     return state, changes
 
@@ -142,7 +142,7 @@ def _encode_missing(
     for start in range(0, len(missing), ENCODED_AT_ONCE):
         chunk = missing[start : start + ENCODED_AT_ONCE]
         # The prompt has not changed since the entry that gave the key, or the key would have.
-        encoded = encoder.encode_many([state.edits[key - 1].prompt for key in chunk])  # (n, d)
+        encoded = encoder.encode_many([_keyed(state, key).prompt for key in chunk])  # (n, d)
         for key, vector in zip(chunk, encoded, strict=True):
             name, row = places[key]
             matrices[name][row] = vector
@@ -164,7 +164,7 @@ def compare(
         key: np.frombuffer(blob, dtype="<f4") if blob is not None else None
         for key, blob in log.vectors(encoder.dimension, encoder.name)
     }
-    problems = list(_compare_edits(truth.edits, state.edits))
+    problems = list(_compare_records(truth.records, state.records))
     if sorted(truth.spaces) != sorted(state.spaces):
         problems.append(
             f"namespaces {sorted(state.spaces)} where the log has {sorted(truth.spaces)}"
@@ -178,12 +178,21 @@ def compare(
     return tuple(problems)
 
 
-def _compare_edits(truth: list[Edit], found: list[Edit]) -> Iterator[str]:
+def _keyed(state: MemoryState, key: int) -> Edit:
+    """Returns the revision that gave an index key."""
+    made = state.records[key - 1]
+    assert isinstance(made, Edit), "only edits have keys"
+    return made
+
+
+def _compare_records(
+    truth: list[Edit | Activation], found: list[Edit | Activation]
+) -> Iterator[str]:
     if len(truth) != len(found):
         yield f"the memory is at sequence {len(found)} where the log is at {len(truth)}"
     for logged, held in zip(truth, found, strict=False):
         if logged != held:
-            yield f"entry {logged.sequence} ({logged.id}) differs from the log"
+            yield f"entry {logged.sequence} differs from the log"
             return
 
 
@@ -195,6 +204,8 @@ def _compare_space(
     if truth.keys != space.keys:
         yield f"{len(space.keys)} keys differ from the log's {len(truth.keys)}"
         return
+    if truth.activations != space.activations or truth.contents != space.contents:
+        yield "the activations of editions differ from the log"
     if truth.conflicts != space.conflicts:
         yield "the table of conflicts differs from the log"
     if +truth.counts != +space.counts:

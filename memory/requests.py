@@ -7,17 +7,26 @@ neither.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from memory.conflicts import conflict_key, same_text
 from memory.contracts import Encoder
+from memory.editions import ActivateEdition
 from memory.errors import InvalidInput
 from memory.limits import MemoryLimits
 from memory.overlay import StateView
-from memory.plans import Consolidate, Create, Restore, Retire, Update
-from memory.record import ConflictPolicy, Edit, EditDraft, EditId, Namespace
+from memory.plans import Create, Restore, Retire, Update
+from memory.record import (
+    EDITION_BASE,
+    Activation,
+    ConflictPolicy,
+    Edit,
+    EditDraft,
+    EditId,
+    Namespace,
+)
 from memory.validate import check_text, validate_draft, validate_edit_id, validate_namespace
 from memory.writer import Job, RequestKey
 from memory.writes import EditChanges, Unset
@@ -142,19 +151,20 @@ class RequestMaker:
         key = self._key(namespace, request_id, "restore", edit_id, etag, said, expires_at_s)
         return Job(operation=operation, request=key, validate_only=validate_only)
 
-    def consolidate(
-        self, edit_ids: Sequence[EditId], namespace: Namespace, edition: int | None
-    ) -> Job:
-        """Returns the job that notes where edits are held. Raises InvalidInput."""
-        validate_namespace(namespace)
-        if edition is not None and edition < 1:
+    def activate(self, activation: Activation, *, reason: str, request_id: str) -> Job:
+        """Returns the job that gives a namespace an edition. Raises InvalidInput."""
+        validate_namespace(activation.namespace)
+        if activation.edition < EDITION_BASE:
             raise InvalidInput(
-                f"edition is {edition}; edits are consolidated in editions from 1 on",
+                f"edition is {activation.edition}; give 0, the model as published, or more",
                 field="edition",
             )
-        return Job(
-            operation=Consolidate(namespace=namespace, edit_ids=tuple(edit_ids), edition=edition)
-        )
+        if activation.edition == EDITION_BASE and activation.contents:
+            raise InvalidInput("edition 0 holds no edits", field="edition")
+        said = self._check_reason(reason)
+        operation = ActivateEdition(activation=activation, reason=said)
+        key = self._key(activation.namespace, request_id, "activate", activation.edition, said)
+        return Job(operation=operation, request=key)
 
     def encode_ahead(self, job: Job) -> None:
         """Encodes the prompts that the job will need as far as can be told now.

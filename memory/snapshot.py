@@ -18,6 +18,7 @@ from memory.errors import NotFound
 from memory.record import (
     DEFAULT_NAMESPACE,
     EDITION_BASE,
+    Activation,
     Candidate,
     Edit,
     EditId,
@@ -115,25 +116,27 @@ class SpaceView:
     index: VectorIndexView
     subjects: SubjectView
     counts: Mapping[EditState, int]
+    edition: int = EDITION_BASE
+    edition_until_s: float | None = None  # From then on the edition holds an expired edit.
 
 
 class MemorySnapshot:
     """The memory at one sequence. Cheap to hold; every method changes nothing."""
 
-    __slots__ = ("_clock", "_edits", "_mentions_max", "_spaces", "sequence")
+    __slots__ = ("_clock", "_mentions_max", "_records", "_spaces", "sequence")
 
     def __init__(
         self,
         *,
         sequence: int,
         spaces: Mapping[Namespace, SpaceView],
-        edits: Sequence[Edit],
+        records: Sequence[Edit | Activation],
         clock: Callable[[], float],
         mentions_max: int,
     ) -> None:
         self.sequence = sequence
         self._spaces = spaces
-        self._edits = edits  # By sequence; grows behind our back, which does not matter.
+        self._records = records  # By sequence; grows behind our back, which does not matter.
         self._clock = clock
         self._mentions_max = mentions_max
 
@@ -142,7 +145,7 @@ class MemorySnapshot:
         return MemorySnapshot(
             sequence=sequence,
             spaces={**self._spaces, **changed},
-            edits=self._edits,
+            records=self._records,
             clock=self._clock,
             mentions_max=self._mentions_max,
         )
@@ -152,7 +155,7 @@ class MemorySnapshot:
         return MemorySnapshot(
             sequence=sequence,
             spaces=self._spaces,
-            edits=self._edits,
+            records=self._records,
             clock=self._clock,
             mentions_max=self._mentions_max,
         )
@@ -207,9 +210,16 @@ class MemorySnapshot:
                 yield position, self._as_of_now(edit, now_s)
 
     def edition(self, namespace: Namespace) -> int:
-        """Returns the namespace's active edition: the model as published."""
-        self.space(namespace)
-        return EDITION_BASE
+        """Returns the namespace's active edition. Raises NotFound.
+
+        One that holds an edit whose expiry has come is not used any more, though the log may say
+        so only moments later; until it does, the model as published answers.
+        """
+        space = self.space(namespace)
+        until_s = space.edition_until_s
+        if until_s is not None and until_s <= self._clock():
+            return EDITION_BASE
+        return space.edition
 
     def candidates(self, namespace: Namespace, query: Query, k: int) -> list[Candidate]:
         """Returns the live, unexpired edits near the query, best cosine first. Raises NotFound.
@@ -284,7 +294,8 @@ class MemorySnapshot:
         """Returns the edit behind an index key (the entry that gave the key names it)."""
         if not 0 < key <= self.sequence:
             return None
-        cell = space.cells.get(self._edits[key - 1].id)
+        keyed = self._records[key - 1]
+        cell = space.cells.get(keyed.id) if isinstance(keyed, Edit) else None
         edit = None if cell is None else cell.at(self.sequence)
         if edit is None or not is_live(edit) or has_expired(edit, now_s):
             return None

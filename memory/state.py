@@ -17,7 +17,7 @@ import numpy as np
 
 from memory.conflicts import conflict_key
 from memory.contracts import Matrix, VectorIndex
-from memory.record import Edit, EditId, EditState, Namespace, Vector
+from memory.record import EDITION_BASE, Activation, Edit, EditId, EditState, Namespace, Vector
 from memory.snapshot import Cell, SpaceView, SubjectIndex, has_expired, is_live
 from memory.writes import EntryKind, LogEntry
 
@@ -47,6 +47,14 @@ class Space:
     conflicts: dict[bytes, EditId] = field(default_factory=dict)
     keys: dict[EditId, int] = field(default_factory=dict)  # Of the live edits.
     counts: Counter[EditState] = field(default_factory=Counter)
+    activations: list[Activation] = field(default_factory=list)  # In the log's order.
+    contents: frozenset[EditId] = frozenset()  # What the active edition was computed from.
+    contents_expire_s: float | None = None  # The earliest expiry among them.
+
+    @property
+    def edition(self) -> int:
+        """The active edition as the log says."""
+        return self.activations[-1].edition if self.activations else EDITION_BASE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +79,7 @@ class MemoryState:
 
     def __init__(self) -> None:
         self.spaces: dict[Namespace, Space] = {}
-        self.edits: list[Edit] = []  # The revision that entry `place + 1` made.
+        self.records: list[Edit | Activation] = []  # What entry `place + 1` made.
         self.kinds: list[EntryKind] = []
         self.reasons: dict[int, str] = {}
         self._expiries: list[tuple[float, int, Namespace, EditId]] = []
@@ -79,7 +87,7 @@ class MemoryState:
     @property
     def sequence(self) -> int:
         """The last applied sequence."""
-        return len(self.edits)
+        return len(self.records)
 
     def latest(self, namespace: Namespace, edit_id: EditId) -> Edit | None:
         """Returns the newest revision of an edit."""
@@ -92,6 +100,19 @@ class MemoryState:
         space = self.spaces.get(namespace)
         return None if space is None else space.conflicts.get(key)
 
+    def revision(self, namespace: Namespace, edit_id: EditId, revision: int) -> Edit | None:
+        """Returns one revision of an edit."""
+        space = self.spaces.get(namespace)
+        cell = None if space is None else space.cells.get(edit_id)
+        if cell is None or not 1 <= revision <= len(cell.revisions):
+            return None
+        return cell.revisions[revision - 1]
+
+    def activations(self, namespace: Namespace) -> list[Activation]:
+        """Returns all activations of a namespace, oldest first."""
+        space = self.spaces.get(namespace)
+        return [] if space is None else space.activations
+
     def key_of(self, namespace: Namespace, edit_id: EditId) -> int | None:
         """Returns the index key of a live edit."""
         space = self.spaces.get(namespace)
@@ -99,20 +120,32 @@ class MemoryState:
 
     def entry(self, sequence: int) -> LogEntry:
         """Returns the entry at `sequence`, which must have been applied."""
-        edit = self.edits[sequence - 1]
+        made = self.records[sequence - 1]
         return LogEntry(
             sequence=sequence,
             kind=self.kinds[sequence - 1],
-            edit=edit,
-            at_s=edit.updated_at_s,
-            author=edit.author,
+            what=made,
+            at_s=made.updated_at_s if isinstance(made, Edit) else made.at_s,
+            author=made.author if isinstance(made, Edit) else "",
             reason=self.reasons.get(sequence, ""),
         )
 
     def apply(self, entry: LogEntry, space: Space, changes: KeyChanges) -> None:
         """Takes in the next entry of the log; `changes` collects what the index must follow."""
-        edit = entry.edit
-        assert entry.sequence == self.sequence + 1 == edit.sequence, "entries must be dense"
+        made = entry.what
+        assert entry.sequence == self.sequence + 1 == made.sequence, "entries must be dense"
+        self.records.append(made)
+        self.kinds.append(entry.kind)
+        if entry.reason:
+            self.reasons[entry.sequence] = entry.reason
+        if isinstance(made, Activation):
+            space.activations.append(made)
+            space.contents = frozenset(edit_id for edit_id, _ in made.contents)
+            _note_contents_expiry(space)
+        else:
+            self._apply_edit(made, space, changes)
+
+    def _apply_edit(self, edit: Edit, space: Space, changes: KeyChanges) -> None:
         cell = space.cells.get(edit.id)
         previous = None if cell is None else cell.revisions[-1]
         if cell is None:
@@ -121,10 +154,6 @@ class MemoryState:
             space.order.append(cell)
         else:
             cell.revisions.append(edit)
-        self.edits.append(edit)
-        self.kinds.append(entry.kind)
-        if entry.reason:
-            self.reasons[entry.sequence] = entry.reason
         self._move_keys(space, previous, edit, changes)
         if previous is not None:
             space.counts[previous.state] -= 1
@@ -132,6 +161,8 @@ class MemoryState:
         if edit.expires_at_s is not None and is_live(edit):
             item = (edit.expires_at_s, edit.sequence, edit.namespace, edit.id)
             heapq.heappush(self._expiries, item)
+        if edit.id in space.contents:
+            _note_contents_expiry(space)
 
     def next_expiry_s(self) -> float | None:
         """Returns the instant of the earliest expiry noted, or None."""
@@ -171,6 +202,13 @@ class MemoryState:
             changes.enter(edit.sequence, edit.id)
 
 
+def _note_contents_expiry(space: Space) -> None:
+    """Finds the instant from which the active edition holds something that has expired."""
+    found = (space.cells[edit_id].revisions[-1] for edit_id in space.contents)
+    expiries = [edit.expires_at_s for edit in found if edit.expires_at_s is not None]
+    space.contents_expire_s = min(expiries, default=None)
+
+
 def update_parts(space: Space, changes: KeyChanges, vectors: Mapping[int, Vector]) -> None:
     """Makes index and matcher follow `changes`; `vectors` (d,) by key holds all that enter."""
     if not changes.added and not changes.removed:
@@ -206,4 +244,6 @@ def view_of(space: Space) -> SpaceView:
         index=space.index.view(),
         subjects=space.matcher.view(),
         counts=dict(space.counts),
+        edition=space.edition,
+        edition_until_s=space.contents_expire_s,
     )

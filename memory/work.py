@@ -13,7 +13,7 @@ from typing import Protocol
 from memory.codec import encode_entry
 from memory.log import LogRow
 from memory.overlay import Overlay, StateView
-from memory.record import Edit, EditId, Namespace, Vector
+from memory.record import Activation, Edit, EditId, Namespace, Vector
 from memory.snapshot import is_live
 from memory.state import needs_key
 from memory.writer import Job
@@ -26,8 +26,8 @@ class KeyedState(StateView, Protocol):
     """A state that also knows all revisions and the index keys of live edits."""
 
     @property
-    def edits(self) -> Sequence[Edit]:
-        """All revisions; sequence 1 made the first."""
+    def records(self) -> Sequence[Edit | Activation]:
+        """What the entries made, in the log's order; sequence 1 made the first."""
         ...
 
     def key_of(self, namespace: Namespace, edit_id: EditId) -> int | None:
@@ -48,10 +48,13 @@ class Work:
 
     def revision(self, sequence: int) -> Edit:
         """Returns the revision that a sequence made, one of this group included."""
-        known = len(self._state.edits)
+        known = len(self._state.records)
         if sequence <= known:
-            return self._state.edits[sequence - 1]
-        return self.overlay.entries[sequence - known - 1].edit
+            made = self._state.records[sequence - 1]
+        else:
+            made = self.overlay.entries[sequence - known - 1].what
+        assert isinstance(made, Edit), "answers name revisions of edits"
+        return made
 
     def prepare(self, plan: Overlay, vectors: dict[str, Vector], encode: Encode) -> Rows:
         """Returns the rows of a plan made on top of this group; changes nothing.
@@ -62,6 +65,9 @@ class Work:
         before: dict[tuple[Namespace, EditId], Edit] = {}
         for entry in plan.entries:
             edit = entry.edit
+            if edit is None:
+                made.rows.append(LogRow(sequence=entry.sequence, payload=encode_entry(entry)))
+                continue
             name = (edit.namespace, edit.id)
             previous = before.get(name) or self.overlay.latest(*name)
             made.rows.append(self._row(entry, previous, made, vectors, encode))
@@ -85,6 +91,7 @@ class Work:
         encode: Encode,
     ) -> LogRow:
         edit = entry.edit
+        assert edit is not None, "activations have no vectors"
         name = (edit.namespace, edit.id)
         held = made.keys[name] if name in made.keys else self._key_of(*name)
         enters = needs_key(previous, edit)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from memory.record import Edit
+from memory.record import Activation, Edit, Namespace
 
 
 class Unset(Enum):
@@ -68,15 +68,31 @@ class EntryKind(Enum):
     RESTORED = "restored"
     EXPIRED = "expired"
     CONSOLIDATED = "consolidated"
+    ACTIVATED = "activated"  # A namespace got other weights; the only kind without an edit.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """One entry of the log: the edit as it was after the change."""
+    """One entry of the log: the edit after the change, or the edition that was activated."""
 
     sequence: int
     kind: EntryKind
-    edit: Edit
+    what: Edit | Activation
     at_s: float
     author: str = ""
     reason: str = ""
+
+    @property
+    def edit(self) -> Edit | None:
+        """The edit, for every kind but ACTIVATED."""
+        return self.what if isinstance(self.what, Edit) else None
+
+    @property
+    def activation(self) -> Activation | None:
+        """The activation, for the kind ACTIVATED."""
+        return self.what if isinstance(self.what, Activation) else None
+
+    @property
+    def namespace(self) -> Namespace:
+        """Whose entry it is."""
+        return self.what.namespace

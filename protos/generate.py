@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PROTOS = ("resources", "inference", "memory")
+PROTOS = ("resources", "inference", "memory", "consolidation")
 TOOLS_VERSION = "1.75.1"  # What the committed stubs are made with.
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from memory.conflicts import normalise
 from memory.errors import InvalidInput
 from memory.paging import EditFilter
-from memory.record import Candidate, ConflictPolicy, EditState
+from memory.record import Activation, Candidate, ConflictPolicy, EditState
 from memory.status import MemoryStatus, NamespaceStatus
 from memory.writes import EditChanges, LogEntry, WriteOutcome, WriteResult
 from protos.errata.v1 import memory_pb2, resources_pb2
 from runtime.engine.contract import EngineInfo
-from runtime.services.names import format_namespace
+from runtime.services.names import format_edit, format_namespace
 from runtime.services.wire import (
     draft_from_pb,
     edit_to_pb,
@@ -181,12 +181,28 @@ def results_to_pb(candidates: Sequence[Candidate]) -> list[memory_pb2.SearchResu
 
 def change_to_pb(entry: LogEntry) -> memory_pb2.WatchEditsResponse:
     """Returns a log entry as a watch sends it."""
-    return memory_pb2.WatchEditsResponse(
+    message = memory_pb2.WatchEditsResponse(
         sequence=entry.sequence,
         kind=enum_to_pb(memory_pb2.ChangeKind, entry.kind, "CHANGE_KIND_"),
-        edit=edit_to_pb(entry.edit),
         time=time_to_pb(entry.at_s),
         reason=entry.reason,
+    )
+    if entry.edit is not None:
+        message.edit.CopyFrom(edit_to_pb(entry.edit))
+    if entry.activation is not None:
+        message.activation.CopyFrom(activation_to_pb(entry.activation))
+    return message
+
+
+def activation_to_pb(activation: Activation) -> memory_pb2.EditionActivation:
+    """Returns an activation as a watch sends it."""
+    namespace = activation.namespace
+    return memory_pb2.EditionActivation(
+        namespace=format_namespace(namespace),
+        edition=activation.edition,
+        took=[format_edit(namespace, edit_id) for edit_id, _ in activation.took],
+        left=[format_edit(namespace, edit_id) for edit_id, _ in activation.left],
+        automatic=activation.automatic,
     )
 
 

@@ -24,7 +24,15 @@ from memory.errors import (
 )
 from memory.limits import MemoryLimits
 from memory.paging import EditFilter
-from memory.record import DEFAULT_NAMESPACE, ConflictPolicy, EditId, EditState, Namespace, Query
+from memory.record import (
+    DEFAULT_NAMESPACE,
+    Activation,
+    ConflictPolicy,
+    EditId,
+    EditState,
+    Namespace,
+    Query,
+)
 from memory.writes import EditChanges, EntryKind, WriteOutcome
 from tests.hash_encoder import HashEncoder
 from tests.memory_kit import SettableClock, draft, open_memory
@@ -302,7 +310,8 @@ def test_expired_neighbours_do_not_hide_those_in_force_from_the_search(
 
 def test_consolidated_edits_stay_candidates_until_changed(memory: EditMemory) -> None:
     edit = memory.create(draft(1)).edits[0]
-    held = memory.mark_consolidated([edit.id], edition=4).edits[0]
+    activation = Activation(namespace=DEFAULT_NAMESPACE, edition=4, took=((edit.id, 1),))
+    held = memory.activate_edition(activation).edits[0]
     assert (EditState.CONSOLIDATED, 4) == (held.state, held.edition)
     assert held == memory.search(DEFAULT_NAMESPACE, edit.prompt)[0].edit
     assert held in memory.list_edits().edits

@@ -22,7 +22,16 @@ from hypothesis.stateful import (
 
 from memory.conflicts import normalise, same_text
 from memory.errors import EditConflict, ErrataError, WrongState
-from memory.record import ConflictPolicy, Edit, EditDraft, EditId, EditState, Namespace, Query
+from memory.record import (
+    Activation,
+    ConflictPolicy,
+    Edit,
+    EditDraft,
+    EditId,
+    EditState,
+    Namespace,
+    Query,
+)
 from memory.validate import validate_draft
 from memory.writes import EditChanges, WriteOutcome
 from tests.hash_encoder import HashEncoder
@@ -71,6 +80,9 @@ class MemoryMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp())
         self.clock = SettableClock()
         self.model = Model()
+        self.edition = 0
+        self.editions: dict[tuple[str, int], tuple[Activation, dict[EditId, EditDraft]]] = {}
+        self.active: dict[str, int] = {}
         self.encoder = HashEncoder(dimension=16)
         self.open()
 
@@ -196,18 +208,82 @@ class MemoryMachine(RuleBasedStateMachine):
             draft = EditDraft(**{**fields(draft), "expires_at_s": None})
         self.model.spaces[space][edit_id] = (draft, EditState.ACTIVE)
 
-    @rule(name=edits)
-    def consolidate(self, name: Name) -> None:
-        space, edit_id = name
-        live = self.model.state(space, edit_id, self.clock()) in LIVE
+    @rule(names=st.lists(edits, min_size=1, max_size=3), leave=st.booleans())
+    def consolidate(self, names: list[Name], leave: bool) -> None:
+        space = names[0][0]
+        edit_ids = list(dict.fromkeys(edit_id for name, edit_id in names if name == space))
+        live = all(self.model.state(space, name, self.clock()) in LIVE for name in edit_ids)
+        self.edition += 1
+        edition = self.edition
+        revised = tuple((name, self.revision(space, name)) for name in edit_ids)
+        left = 1 if leave and len(revised) > 1 else 0
+        contents = Activation(
+            namespace=space, edition=edition, took=revised[left:], left=revised[:left]
+        )
         try:
-            self.memory.mark_consolidated([edit_id], edition=1, namespace=space)
+            self.activate(space, edition, contents)
         except WrongState:
             assert not live
             return
         assert live
-        draft, _ = self.model.spaces[space][edit_id]
-        self.model.spaces[space][edit_id] = (draft, EditState.CONSOLIDATED)
+        known = self.model.spaces[space]
+        drafts_held = {name: known[name][0] for name in edit_ids}
+        self.editions[space, edition] = (contents, drafts_held)
+        self.active[space] = edition
+
+    @rule(space=st.sampled_from(SPACES), back=st.integers(0, 2))
+    def roll_back(self, space: Namespace, back: int) -> None:
+        known = sorted(edition for name, edition in self.editions if name == space)
+        if space not in self.memory.snapshot().namespaces:
+            return
+        edition = [*reversed(known), 0, 0, 0][back]
+        stale = edition != 0 and self.stale(space, edition)
+        activation = Activation(namespace=space, edition=0)
+        if edition:
+            activation = self.editions[space, edition][0]
+        try:
+            self.memory.activate_edition(activation)
+        except WrongState:
+            assert stale
+            return
+        assert not stale
+        self.active[space] = edition
+
+    def activate(self, space: Namespace, edition: int, contents: Activation) -> None:
+        result = self.memory.activate_edition(contents)
+        assert self.memory.snapshot().edition(space) == edition
+        again = self.memory.activate_edition(contents)
+        assert set(again.outcomes) <= {WriteOutcome.UNCHANGED}
+        assert again.sequence == result.sequence
+
+    def revision(self, space: Namespace, edit_id: EditId) -> int:
+        return self.memory.snapshot().revisions(space, edit_id)[-1].revision
+
+    def stale(self, space: Namespace, edition: int) -> bool:
+        """Whether an edition was computed from what is not in force, or says otherwise now."""
+        live = self.model.live(space, self.clock())
+        held = self.editions[space, edition][1]
+        return any(name not in live or said(live[name]) != said(held[name]) for name in held)
+
+    def check_edition(self, space: Namespace) -> None:
+        """The edition in use says nothing stale; it is left for no other reason."""
+        edition = self.memory.snapshot().edition(space)
+        assert edition == 0 or not self.stale(space, edition)
+        expected = self.active.get(space, 0)
+        if expected == 0 or not self.stale(space, expected):
+            assert edition == expected
+        else:
+            self.active[space] = edition
+        logged = self.memory.activations(space)
+        took = {edit_id for edit_id, _ in logged[-1].took} if logged else set()
+        held = {
+            edit.id: edit.edition
+            for edit_id in self.model.spaces.get(space, {})
+            if (edit := self.memory.history(EditId(edit_id), namespace=space)[-1]).state
+            is EditState.CONSOLIDATED
+        }
+        assert took == set(held)
+        assert {logged[-1].edition if logged else 0} >= set(held.values())
 
     @rule(seconds=st.integers(1, 20))
     def time_passes(self, seconds: int) -> None:
@@ -250,6 +326,7 @@ class MemoryMachine(RuleBasedStateMachine):
         assert set(self.model.spaces) <= set(snapshot.namespaces)
         for space in snapshot.namespaces:
             self.check_space(space)
+            self.check_edition(space)
         entries = self.memory.entries(1, 100_000)
         assert [entry.sequence for entry in entries] == list(range(1, snapshot.sequence + 1))
 
@@ -261,7 +338,8 @@ class MemoryMachine(RuleBasedStateMachine):
         assert set(known) == set(found)
         for name, (draft, _) in known.items():
             edit = found[EditId(name)]
-            assert self.model.state(space, name, now_s) == edit.state
+            shown = EditState.ACTIVE if edit.state is EditState.CONSOLIDATED else edit.state
+            assert self.model.state(space, name, now_s) == shown
             assert (draft.subject, draft.prompt, draft.target, draft.expires_at_s) == (
                 edit.subject,
                 edit.prompt,
@@ -316,6 +394,10 @@ class MemoryMachine(RuleBasedStateMachine):
             self.supersede(space, draft)
             self.model.spaces.setdefault(space, {})[edit.id] = (draft, EditState.ACTIVE)
         return (space, edit.id)
+
+
+def said(draft: EditDraft) -> tuple[object, ...]:
+    return draft.subject, draft.prompt, draft.target, draft.aliases
 
 
 def fields(draft: EditDraft) -> dict[str, Any]:

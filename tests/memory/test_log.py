@@ -7,12 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from memory.codec import decode_entry, encode_entry
 from memory.database import connect
 from memory.errors import DataDirectoryError
 from memory.log import EditLog, LogRow
-from memory.record import DEFAULT_NAMESPACE, Edit, EditDraft, EditId, EditState
+from memory.record import (
+    DEFAULT_NAMESPACE,
+    Activation,
+    Edit,
+    EditDraft,
+    EditId,
+    EditState,
+    Namespace,
+)
 from memory.writes import EntryKind, LogEntry
 from tests.strategies import free_drafts
 
@@ -111,12 +120,36 @@ def test_entries_survive_the_way_to_bytes_and_back(drawn: EditDraft) -> None:
     entry = LogEntry(
         sequence=7,
         kind=EntryKind.SUPERSEDED,
-        edit=edit,
+        what=edit,
         at_s=1 / 3,
         author=edit.author,
         reason="because",
     )
     assert entry == decode_entry(7, encode_entry(entry))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), max_size=3),
+    st.lists(st.tuples(st.sampled_from("def"), st.integers(1, 9)), max_size=2),
+    st.booleans(),
+)
+def test_an_activation_survives_its_bytes(
+    took: list[tuple[str, int]], left: list[tuple[str, int]], automatic: bool
+) -> None:
+    activation = Activation(
+        namespace=Namespace("default"),
+        edition=4,
+        took=tuple((EditId(name), revision) for name, revision in took),
+        left=tuple((EditId(name), revision) for name, revision in left),
+        automatic=automatic,
+        sequence=7,
+        at_s=1 / 3,
+    )
+    entry = LogEntry(
+        sequence=7, kind=EntryKind.ACTIVATED, what=activation, at_s=1 / 3, reason="because"
+    )
+    assert entry == decode_entry(7, encode_entry(entry))
+    assert (None, activation, "default") == (entry.edit, entry.activation, entry.namespace)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"kind":"x","at_s":0,"edit":{}}'])

@@ -8,9 +8,14 @@ import pytest
 from google.protobuf import descriptor_pb2
 
 from protos import generate
-from protos.errata.v1 import inference_pb2, memory_pb2, resources_pb2
+from protos.errata.v1 import consolidation_pb2, inference_pb2, memory_pb2, resources_pb2
 
-COMMITTED = {"resources": resources_pb2, "inference": inference_pb2, "memory": memory_pb2}
+COMMITTED = {
+    "resources": resources_pb2,
+    "inference": inference_pb2,
+    "memory": memory_pb2,
+    "consolidation": consolidation_pb2,
+}
 
 
 def compiled(root: Path, name: str) -> descriptor_pb2.FileDescriptorProto:

@@ -32,6 +32,7 @@ class ChangeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANGE_KIND_RESTORED: _ClassVar[ChangeKind]
     CHANGE_KIND_EXPIRED: _ClassVar[ChangeKind]
     CHANGE_KIND_CONSOLIDATED: _ClassVar[ChangeKind]
+    CHANGE_KIND_ACTIVATED: _ClassVar[ChangeKind]
 WRITE_OUTCOME_UNSPECIFIED: WriteOutcome
 WRITE_OUTCOME_CREATED: WriteOutcome
 WRITE_OUTCOME_SKIPPED: WriteOutcome
@@ -46,6 +47,7 @@ CHANGE_KIND_RETIRED: ChangeKind
 CHANGE_KIND_RESTORED: ChangeKind
 CHANGE_KIND_EXPIRED: ChangeKind
 CHANGE_KIND_CONSOLIDATED: ChangeKind
+CHANGE_KIND_ACTIVATED: ChangeKind
 
 class CreateEditRequest(_message.Message):
     __slots__ = ("parent", "edit", "edit_id", "on_conflict", "request_id", "validate_only")
@@ -314,21 +316,37 @@ class WatchEditsRequest(_message.Message):
     after_sequence: int
     def __init__(self, parent: _Optional[str] = ..., after_sequence: _Optional[int] = ...) -> None: ...
 
+class EditionActivation(_message.Message):
+    __slots__ = ("namespace", "edition", "took", "left", "automatic")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    EDITION_FIELD_NUMBER: _ClassVar[int]
+    TOOK_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    AUTOMATIC_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    edition: int
+    took: _containers.RepeatedScalarFieldContainer[str]
+    left: _containers.RepeatedScalarFieldContainer[str]
+    automatic: bool
+    def __init__(self, namespace: _Optional[str] = ..., edition: _Optional[int] = ..., took: _Optional[_Iterable[str]] = ..., left: _Optional[_Iterable[str]] = ..., automatic: bool = ...) -> None: ...
+
 class WatchEditsResponse(_message.Message):
-    __slots__ = ("sequence", "kind", "edit", "time", "reason", "checkpoint")
+    __slots__ = ("sequence", "kind", "edit", "time", "reason", "checkpoint", "activation")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     EDIT_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     kind: ChangeKind
     edit: _resources_pb2.Edit
     time: _timestamp_pb2.Timestamp
     reason: str
     checkpoint: bool
-    def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[ChangeKind, str]] = ..., edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., checkpoint: bool = ...) -> None: ...
+    activation: EditionActivation
+    def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[ChangeKind, str]] = ..., edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., checkpoint: bool = ..., activation: _Optional[_Union[EditionActivation, _Mapping]] = ...) -> None: ...
 
 class GetMemoryStatusRequest(_message.Message):
     __slots__ = ("parent",)
