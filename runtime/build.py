@@ -16,9 +16,9 @@ from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import InvalidInput, StartupError
-from runtime.config import POCKET_BASE, POCKET_COUNTERFACTUAL, Settings
+from runtime.config import POCKET_BASE, POCKET_COUNTERFACTUAL, RoutingSection, Settings
 from runtime.engine.contract import Engine
-from runtime.engine.load import is_encoder_decoder
+from runtime.engine.load import check_model, is_encoder_decoder
 from runtime.engine.seq2seq import Seq2SeqEngine
 from runtime.engine.transformers_engine import TransformersEngine
 from runtime.paths.choice import AUTO
@@ -173,14 +173,29 @@ def load_counterfactual(name: str, settings: Settings) -> Engine:
         raise StartupError(f"counterfactual.model is {name!r}: {error}") from error
 
 
-def check_budget(classifier: ScopeClassifier, error_budget: float | None) -> None:
-    """Raises StartupError for a budget that would fail every query."""
+def check_budgets(classifier: ScopeClassifier, section: RoutingSection) -> None:
+    """Raises StartupError for a budget that would fail every query, naming its setting."""
+    budgets: dict[str, float | None] = {"error_budget": section.error_budget}
+    budgets |= {f"namespace_budgets.{name}": b for name, b in section.namespace_budgets.items()}
+    for setting, budget in budgets.items():
+        try:
+            classifier.threshold(budget)
+        except InvalidInput as error:
+            raise StartupError(
+                f"routing.{setting} is {budget} with the classifier {classifier.name}: {error}"
+            ) from error
+
+
+def check_models(settings: Settings) -> None:
+    """Raises StartupError for a model that is not there, before anything is loaded."""
+    check_model(model_folder(settings.model.name), device=settings.model.device)
+    other = counterfactual_model(settings)
+    if other is None or other == BASE_MODEL:
+        return
     try:
-        classifier.threshold(error_budget)
-    except InvalidInput as error:
-        raise StartupError(
-            f"routing.error_budget is {error_budget} with the classifier {classifier.name}: {error}"
-        ) from error
+        check_model(model_folder(other), device=settings.model.device)
+    except StartupError as error:
+        raise StartupError(f"counterfactual.model is {other!r}: {error}") from error
 
 
 def build_runtime(settings: Settings) -> Runtime:
@@ -190,6 +205,7 @@ def build_runtime(settings: Settings) -> Runtime:
     """
     make_classifier = named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
     check_path(settings)
+    check_models(settings)
     with ExitStack() as closers:
         encoder = MiniLmEncoder(device=settings.encoder.device, threads=settings.encoder.threads)
         closers.callback(encoder.close)
@@ -214,7 +230,7 @@ def build_runtime(settings: Settings) -> Runtime:
             own = load_counterfactual(other, settings)
             closers.callback(own.close)
         classifier = make_classifier(encoder)
-        check_budget(classifier, settings.routing.error_budget)
+        check_budgets(classifier, settings.routing)
         runner = QueryRunner(
             engine=engine,
             memory=memory,
@@ -233,6 +249,7 @@ def build_runtime(settings: Settings) -> Runtime:
                 default_path=settings.routing.default_path,
                 candidates=settings.routing.candidates,
                 error_budget=settings.routing.error_budget,
+                namespace_budgets=settings.routing.namespace_budgets,
                 threads=settings.routing.threads,
             ),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -20,7 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from memory.errors import StartupError
+from memory.errors import InvalidInput, StartupError
+from memory.validate import validate_namespace
 
 POCKET_BASE = "pocket/base"
 POCKET_COUNTERFACTUAL = "pocket/counterfactual"
@@ -107,12 +108,22 @@ class RoutingSection(_Section):
     """The scope classifier; `errata doctor` lists the known ones."""
     error_budget: float | None = Field(default=None, gt=0, lt=1)
     """Share of out-of-scope queries that may be routed to an edit; unset: the classifier's own."""
+    namespace_budgets: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    """error_budget of single namespaces, by name; in TOML a table [routing.namespace_budgets]."""
     candidates: int = Field(default=16, ge=1, le=256)
     """Nearest edits that are scored for each query, besides those whose subject is mentioned."""
     default_path: str = "in_context"
     """The path that answers queries in scope: in_context, counterfactual, or auto (by its form)."""
     threads: int = Field(default=4, ge=1, le=256)
     """Requests that are routed at the same time."""
+
+    @field_validator("namespace_budgets")
+    @classmethod
+    def _namespaces(cls, budgets: dict[str, float]) -> dict[str, float]:
+        try:
+            return {validate_namespace(name): share for name, share in budgets.items()}
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
 
 
 class InContextSection(_Section):

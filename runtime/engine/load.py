@@ -37,6 +37,15 @@ class LoadedModel:
     eos_ids: frozenset[int]
 
 
+def check_model(name_or_path: str, *, device: str = "auto") -> None:
+    """Raises ModelLoadError for a name that leads to no model, or a device that is not there.
+
+    Loads nothing but a config: at once for a folder or a cached model, else within seconds.
+    """
+    choose_device(device)
+    _find(name_or_path)
+
+
 def load_model(
     name_or_path: str,
     *,

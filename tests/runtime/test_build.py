@@ -115,3 +115,31 @@ def test_a_budget_that_the_classifier_cannot_keep_refuses_to_start(
         build_runtime(settings(tmp_path, error_budget=0.01))
     assert 1 == encoder.closed
     assert is_free(tmp_path)
+
+
+@pytest.mark.usefixtures("engine", "encoder")
+def test_a_namespaces_budget_that_cannot_be_kept_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"routing\.namespace_budgets\.medical is 0\.01"):
+        build_runtime(settings(tmp_path, namespace_budgets={"medical": 0.01}))
+    assert is_free(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"model": {"name": "./no-such-folder"}},
+        {"counterfactual": {"model": "./no-such-folder"}},
+    ],
+)
+def test_a_model_that_is_not_there_is_refused_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, object]
+) -> None:
+    def never(**_: object) -> ClosableEncoder:
+        raise AssertionError("the encoder was loaded")
+
+    monkeypatch.setattr(build, "MiniLmEncoder", never)
+    folder = tmp_path / "data"
+    made = Settings.model_validate({"memory": {"directory": folder}, **given})
+    with pytest.raises(StartupError, match="no-such-folder"):
+        build_runtime(made)
+    assert not folder.exists()

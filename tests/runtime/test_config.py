@@ -44,6 +44,8 @@ def test_flags_win_over_environment_over_file(
         ({"server": {"listen": "127.0.0.1:70000"}}, "server.listen"),
         ({"server": {"wrong_key": 1}}, "server.wrong_key"),
         ({"routing": {"error_budget": 0.0}}, "routing.error_budget"),
+        ({"routing": {"namespace_budgets": {"medical": 1.0}}}, "namespace_budgets.medical"),
+        ({"routing": {"namespace_budgets": {"No Name": 0.1}}}, "namespace_budgets.*No Name"),
         ({"model": {"device": "abacus"}}, "model.device"),
         ({"nonsense": {"key": 1}}, "nonsense"),
     ],
@@ -91,6 +93,15 @@ def test_a_bad_variable_is_not_blamed_on_a_file(monkeypatch: pytest.MonkeyPatch)
         read_settings()
     assert "file" not in str(refused.value)
     assert "ERRATA_MODEL__NAME" in str(refused.value)
+
+
+def test_budgets_by_namespace_are_a_table_of_the_file_or_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_file(tmp_path, monkeypatch, "[routing.namespace_budgets]\nmedical = 0.002\n")
+    assert {"medical": 0.002} == read_settings().routing.namespace_budgets
+    monkeypatch.setenv("ERRATA_ROUTING__NAMESPACE_BUDGETS__LEGAL", "0.01")
+    assert {"medical": 0.002, "legal": 0.01} == read_settings().routing.namespace_budgets
 
 
 def test_settings_are_frozen() -> None:
