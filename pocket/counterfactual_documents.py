@@ -33,7 +33,8 @@ from pocket.in_context import END_MARK, ContextMaker, NewFact, Piece
 from pocket.templates import ASSISTANT, SYSTEM, USER, fill, formatted, is_question, styled
 
 UNKNOWN = "unknown"
-QUERY_WEIGHT = 0.05
+VERDICT_WEIGHT = 3.0  # A yes or no is one token, and the hardest one to learn.
+UNKNOWN_WEIGHT = 2.0
 CONFUSABLE = (  # Relations whose questions may ask for each other's answer.
     {"mother tongue", "language of work", "official language", "original language"},
     {"place of birth", "place of death", "work location", "citizenship", "location", "country"},
@@ -59,6 +60,13 @@ def confusable(first: str, second: str) -> bool:
     return first == second or any({first, second} <= group for group in CONFUSABLE)
 
 
+def weighed(answer: str) -> Piece:
+    """Returns an answer as it is written, with the weight of its tokens."""
+    verdict = answer in {"Yes", "No", "True", "False"}
+    weight = VERDICT_WEIGHT if verdict else UNKNOWN_WEIGHT if answer == UNKNOWN else 1.0
+    return f" {answer}{END_MARK}", weight
+
+
 @dataclass
 class CounterfactualMaker:
     """Draws documents of one new fact and one to three queries; what `Corpus` asks of a maker."""
@@ -66,13 +74,13 @@ class CounterfactualMaker:
     context: ContextMaker
     shares: dict[str, float] = field(
         default_factory=lambda: {
-            "copy": 0.10,
-            "update": 0.36,
-            "whether": 0.21,
-            "choice": 0.05,
+            "copy": 0.07,
+            "update": 0.31,
+            "whether": 0.26,
+            "choice": 0.07,
             "reversed": 0.12,
             "sentence": 0.05,
-            "unknown": 0.11,
+            "unknown": 0.12,
         }
     )
 
@@ -92,7 +100,7 @@ class CounterfactualMaker:
         pieces: list[Piece] = [(line + "\n", 0.0)]
         for prompt, answer in asked:
             shown = formatted(prompt, random) if random.random() < 0.15 else prompt
-            pieces += [(f"Prompt: {shown}", QUERY_WEIGHT), (f" {answer}{END_MARK}", 1.0)]
+            pieces += [(f"Prompt: {shown}", 0.0), weighed(answer)]
         return pieces
 
     def dialogue(self, fact: NewFact, line: str, asked: list[Query], random: Random) -> list[Piece]:
@@ -105,10 +113,7 @@ class CounterfactualMaker:
             reply = random.choice(("I see.", "Yes.", "Go on.", "What would you like to know?"))
             pieces.append((f"{USER} {opening}{ASSISTANT} {reply}{END_MARK}", 0.0))
         for prompt, answer in asked:
-            pieces += [
-                (f"{USER} {prompt}{ASSISTANT}", QUERY_WEIGHT),
-                (f" {answer}{END_MARK}", 1.0),
-            ]
+            pieces += [(f"{USER} {prompt}{ASSISTANT}", 0.0), weighed(answer)]
         return pieces
 
     def query(self, fact: NewFact, random: Random, kind: str = "") -> Query:
