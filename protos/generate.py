@@ -8,8 +8,10 @@ instead, so that a test can compare.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import sysconfig
+import tempfile
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -33,11 +35,23 @@ def run_protoc(arguments: list[str], *, root: Path = ROOT) -> None:
     compiler: Any = import_module("grpc_tools._protoc_compiler")  # A tool of developers only.
 
     well_known = Path(compiler.__file__).parent / "_proto"
-    site_packages = sysconfig.get_paths()["purelib"]  # google/rpc/*.proto
-    includes = [f"-I{folder}" for folder in (root, well_known, site_packages)]
-    line = ["protoc", *includes, *arguments]
-    if status := compiler.run_main([argument.encode() for argument in line]):
-        raise RuntimeError(f"protoc ended with status {status}; see its message above")
+    site_packages = Path(sysconfig.get_paths()["purelib"])  # google/rpc/*.proto
+    with tempfile.TemporaryDirectory() as renamed:
+        _rename_operations(site_packages, Path(renamed))
+        includes = [f"-I{folder}" for folder in (root, well_known, renamed, site_packages)]
+        line = ["protoc", *includes, *arguments]
+        if status := compiler.run_main([argument.encode() for argument in line]):
+            raise RuntimeError(f"protoc ended with status {status}; see its message above")
+
+
+def _rename_operations(site_packages: Path, folder: Path) -> None:
+    """Puts operations.proto under the name that its own stub is registered by.
+
+    The package ships it as operations_proto.proto, which no descriptor pool knows.
+    """
+    target = folder / "google/longrunning/operations.proto"
+    target.parent.mkdir(parents=True)
+    shutil.copy(site_packages / "google/longrunning/operations_proto.proto", target)
 
 
 def generate(output: Path, *, root: Path = ROOT) -> None:

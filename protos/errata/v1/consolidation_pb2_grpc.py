@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__proto__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from protos.errata.v1 import consolidation_pb2 as protos_dot_errata_dot_v1_dot_consolidation__pb2
 
 GRPC_GENERATED_VERSION = '1.75.1'
@@ -41,7 +41,7 @@ class ConsolidationServiceStub(object):
         self.Consolidate = channel.unary_unary(
                 '/errata.v1.ConsolidationService/Consolidate',
                 request_serializer=protos_dot_errata_dot_v1_dot_consolidation__pb2.ConsolidateRequest.SerializeToString,
-                response_deserializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
         self.ListEditions = channel.unary_unary(
                 '/errata.v1.ConsolidationService/ListEditions',
@@ -102,7 +102,7 @@ def add_ConsolidationServiceServicer_to_server(servicer, server):
             'Consolidate': grpc.unary_unary_rpc_method_handler(
                     servicer.Consolidate,
                     request_deserializer=protos_dot_errata_dot_v1_dot_consolidation__pb2.ConsolidateRequest.FromString,
-                    response_serializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.SerializeToString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'ListEditions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEditions,
@@ -149,7 +149,7 @@ class ConsolidationService(object):
             target,
             '/errata.v1.ConsolidationService/Consolidate',
             protos_dot_errata_dot_v1_dot_consolidation__pb2.ConsolidateRequest.SerializeToString,
-            google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,
