@@ -139,7 +139,8 @@ def model_folder(name: str) -> str:
 
 def check_path(settings: Settings) -> None:
     """Raises StartupError for a default path that there is none of."""
-    named({**PATHS, AUTO: None}, settings.routing.default_path, "routing.default_path")
+    known = dict.fromkeys((*PATHS, AUTO), True)
+    named(known, settings.routing.default_path, "routing.default_path")
 
 
 def counterfactual_model(settings: Settings) -> str | None:
