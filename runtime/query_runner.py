@@ -220,7 +220,7 @@ class QueryRunner:
         edition = snapshot.edition(routing.namespace)
         route, scoped = self._route(question, snapshot)
         routed = self._clock()
-        preparation, own_tokens = self._lay_out(question, route)
+        preparation, own_tokens = self._lay_out(question, route, scoped.read_as)
         used = {edit.id for edit in preparation.edits_used}
         route = _only_used(route, used)
         prepared = self._clock()
@@ -256,19 +256,22 @@ class QueryRunner:
         scoped = Scoped()
         if routing.policy is EditsPolicy.FORCE:
             forced = forced_decisions(routing, snapshot, edits_max=self._settings.forced_max)
-            scoped = Scoped(decisions=tuple(forced))
+            read_as = self._scope.read(question, snapshot).read_as
+            scoped = Scoped(decisions=tuple(forced), read_as=read_as)
         elif routing.policy is EditsPolicy.AUTO:
             scoped = self._scope.decide(question, snapshot)
         route = choose_route(
             scoped.decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
         )
         if self._paths.is_auto(routing.path):
-            route = self._paths.by_form(route, _path_input(question))
+            route = self._paths.by_form(route, _path_input(question, scoped.read_as))
         return route, scoped
 
-    def _lay_out(self, question: Question, route: Route) -> tuple[Preparation, int]:
+    def _lay_out(
+        self, question: Question, route: Route, read_as: str | None
+    ) -> tuple[Preparation, int]:
         """Returns what to decode and the length of the caller's own prompt, in tokens."""
-        asked, engine = _path_input(question), self.engine_of(route)
+        asked, engine = _path_input(question, read_as), self.engine_of(route)
         own = (
             engine.tokenize_chat(question.messages)
             if question.messages
@@ -312,11 +315,12 @@ async def _in_thread(pool: ThreadPoolExecutor, call: Callable[..., T], *argument
     return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
 
 
-def _path_input(question: Question) -> PathInput:
+def _path_input(question: Question, read_as: str | None) -> PathInput:
     return PathInput(
         prompt=question.prompt or "",
         messages=question.messages,
         max_tokens=question.sampling.max_tokens,
+        read_as=read_as,
     )
 
 

@@ -92,6 +92,11 @@ class Asked:
     said: str  # The prompt, or the last user turn as it stands.
     context: str = ""  # The earlier turns, one "role: content" a line.
 
+    @property
+    def read_as(self) -> str | None:
+        """The text that is routed where it is not what was said."""
+        return self.text if self.text != self.said else None
+
 
 def query_text(question: Question, find_known: FindKnown) -> Asked:
     """Returns what is routed; `find_known` finds the subjects of edits in the turns."""

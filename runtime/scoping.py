@@ -14,13 +14,12 @@ from memory.contracts import Encoder
 from memory.record import (
     BudgetSource,
     ErrorBudget,
-    Namespace,
     Query,
     ScopeDecision,
     StageTimings,
 )
 from memory.snapshot import MemorySnapshot
-from runtime.question import Question, Routing, query_text
+from runtime.question import Asked, Question, Routing, query_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +76,9 @@ class ScopeStage:
         if not snapshot.count(namespace):
             return Scoped(budget=budget)
         started = self._clock()
-        query, said = self._read(question, snapshot, namespace)
+        asked = self.read(question, snapshot)
+        vector = self._encoder.encode(asked.text)
+        query = Query(text=asked.text, context=asked.context, vector=vector)
         encoded = self._clock()
         candidates = snapshot.candidates(namespace, query, self._candidates)
         retrieved = self._clock()
@@ -93,15 +94,10 @@ class ScopeStage:
                 retrieve_ms=(retrieved - encoded) * 1000.0,
                 scope_ms=(scored - retrieved) * 1000.0,
             ),
-            read_as=query.text if query.text != said else None,
+            read_as=asked.read_as,
             budget=budget,
         )
 
-    def _read(
-        self, question: Question, snapshot: MemorySnapshot, namespace: Namespace
-    ) -> tuple[Query, str]:
-        """Returns the encoded query and the text as it was said."""
-        find_known = snapshot.space(namespace).subjects.find
-        asked = query_text(question, find_known)
-        vector = self._encoder.encode(asked.text)
-        return Query(text=asked.text, context=asked.context, vector=vector), asked.said
+    def read(self, question: Question, snapshot: MemorySnapshot) -> Asked:
+        """Reads the query in its conversation. Raises NotFound for an unknown namespace."""
+        return query_text(question, snapshot.space(question.routing.namespace).subjects.find)

@@ -20,6 +20,7 @@ class PathInput:
     prompt: str = ""
     messages: tuple[tuple[str, str], ...] = ()  # (role, content)
     max_tokens: int = 64  # Room to keep for the answer.
+    read_as: str | None = None  # The last turn as it was read in its chat; None: as it stands.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,7 @@ class InContextPath:
         facts = "\n".join(NEW_FACT + edit.statement for edit in reversed(edits))
         shown = "".join(render_demonstration(d) + BLOCK_END for d in demonstrations)
         if asked.messages:
-            return self._render_chat(asked.messages, shown + facts)
+            return self._render_chat(_as_read(asked), shown + facts)
         return self._engine.tokenize(f"{shown}{facts}\n{PROMPT}{asked.prompt}")
 
     def _render_chat(self, messages: Sequence[tuple[str, str]], facts: str) -> list[int]:
@@ -141,6 +141,18 @@ class InContextPath:
                 break
             shared += 1
         return shared
+
+
+def _as_read(asked: PathInput) -> tuple[tuple[str, str], ...]:
+    """The turns, the last one as it was read in its conversation.
+
+    A fact about a name is of little use to a small model whose question says "she": of 54 such
+    chats the shipped model answered 19 by the fact, and 53 with the name in its place.
+    """
+    if asked.read_as is None:
+        return asked.messages
+    role, _ = asked.messages[-1]
+    return (*asked.messages[:-1], (role, asked.read_as))
 
 
 def _with_facts(messages: Sequence[tuple[str, str]], facts: str) -> tuple[tuple[str, str], ...]:

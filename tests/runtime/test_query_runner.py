@@ -393,7 +393,7 @@ PRONOUN_CHAT = (
 
 
 def test_a_pronoun_is_routed_by_the_name_it_stands_for(tmp_path: Path) -> None:
-    """The reading is encoded, mentions the subject and is reported; the turns are decoded."""
+    """The reading is encoded, mentions the subject, is reported, and stands after the new fact."""
     with bench(tmp_path, FakeEngine(chat=True)) as b:
         b.add(SPORT)
         explained = run(lambda: b.runner.explain(ask(messages=PRONOUN_CHAT)))
@@ -401,8 +401,11 @@ def test_a_pronoun_is_routed_by_the_name_it_stands_for(tmp_path: Path) -> None:
         assert read_as == explained.provenance.read_as == b.classifier.queries[0].text
         assert (b.encoder.encode(read_as) == b.classifier.queries[0].vector).all()
         assert "Lionel Messi" == explained.provenance.route.hits[0].candidate.mention
-        assert "And what does he play?" in explained.decoded_prompt
-        assert read_as not in explained.decoded_prompt
+        assert explained.decoded_prompt.index("New Fact: ") < explained.decoded_prompt.index(
+            read_as
+        )
+        assert "In Rosario." in explained.decoded_prompt
+        assert "And what does he play?" not in explained.decoded_prompt
         assert "New Fact: Lionel Messi plays basketball" in explained.decoded_prompt
 
 
@@ -417,6 +420,24 @@ def test_a_base_answer_decodes_the_callers_own_turns_however_they_were_read(
         assert RouteKind.BASE is answer.provenance.route.kind
         assert answer.provenance.read_as is not None
         assert tuple(engine.tokenize_chat(PRONOUN_CHAT)) == answer.prompt_token_ids
+
+
+def test_a_forced_edit_reaches_a_turn_that_has_only_a_pronoun(tmp_path: Path) -> None:
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        edit = b.add(SPORT)
+        question = ask(messages=PRONOUN_CHAT, policy=EditsPolicy.FORCE, edits=(edit.id,))
+        explained = run(lambda: b.runner.explain(question))
+        assert "And what does Lionel Messi play?" == explained.provenance.read_as
+        assert "And what does Lionel Messi play?" in explained.decoded_prompt
+
+
+def test_with_edits_off_a_chat_is_not_even_read(tmp_path: Path) -> None:
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        b.add(SPORT)
+        question = ask(messages=PRONOUN_CHAT, policy=EditsPolicy.OFF)
+        explained = run(lambda: b.runner.explain(question))
+        assert explained.provenance.read_as is None
+        assert "And what does he play?" in explained.decoded_prompt
 
 
 def test_of_a_turn_that_stands_alone_no_reading_is_reported(tmp_path: Path) -> None:
