@@ -1,0 +1,333 @@
+"""`errata eval`: measures reliability, locality, routing and more on a data set, without a server.
+
+What is measured, and how, is `evaluation/`; this file reads the command line and draws progress.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from errata.commands.options import AsJson
+from errata.commands.outcome import UsageProblem, reported
+from errata.commands.serve import Config, Device, Model, Threads
+from errata.records import to_line
+from errata.show import Screen
+
+if TYPE_CHECKING:
+    from evaluation.options import Options
+    from evaluation.run import Progress as RunProgress
+    from evaluation.run import Result
+
+EXTRA, SPEED = "Beside the data", "How much"
+SHOWN_PROBLEMS = 5
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part.replace("_", "")) for part in _names(text)))
+    except ValueError as error:
+        raise UsageProblem(
+            f"--edits {text!r}: expected numbers parted by commas, e.g. 1,100,1000"
+        ) from error
+
+
+def eval_(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="counterfact, zsre, knowedit or mquake.")
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The data file: JSON or JSONL.")],
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where everything is written.")
+    ],
+    edits: Annotated[
+        str,
+        typer.Option("--edits", metavar="N[,N...]", help="Edits in memory at once."),
+    ] = "1,100,1000",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="NAME[,NAME...]",
+            help="Paths of the server, auto (its default path), target (returned verbatim), none.",
+        ),
+    ] = "auto",
+    scope: Annotated[
+        str,
+        typer.Option(
+            "--scope",
+            metavar="NAME[,NAME...]",
+            help="Scope classifiers; ours is the server's default; also exact, dense and bm25.",
+        ),
+    ] = "ours",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="batch; single (each edit alone); sequential (asked at once and at the end).",
+        ),
+    ] = "batch",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="M", help="Records probed.", show_default="all"),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option("--kind", metavar="NAME[,NAME...]", help="Kinds of probes. Default: all."),
+    ] = "",
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Runs the baselines beside.")
+    ] = True,
+    generate: Annotated[
+        bool,
+        typer.Option("--generate/--no-generate", help="Answers too, or the routes alone."),
+    ] = True,
+    fillers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Edits that fill the memory when records are too few.",
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
+    far: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='Search questions that no edit is about, as JSONL with "question".',
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Which paraphrases follow from their edit.  [default: the project's own, for "
+            "the file that they were made for]",
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
+    turns: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Conversations about the records.  [default: the project's own, likewise]",
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
+    reference: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="BASE answers compared with transformers alone.",
+            rich_help_panel=SPEED,
+        ),
+    ] = 200,
+    fluency: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Prompts of 100-token answers.", rich_help_panel=SPEED
+        ),
+    ] = 0,
+    latency: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Queries timed one by one.", rich_help_panel=SPEED),
+    ] = 300,
+    max_tokens: Annotated[
+        int, typer.Option(metavar="N", help="Length of an answer at most.", rich_help_panel=SPEED)
+    ] = 32,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Ends an answer, for models that do not end it themselves; repeatable.",
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    at_once: Annotated[
+        int, typer.Option(metavar="N", help="Probes under way at once.", rich_help_panel=SPEED)
+    ] = 16,
+    any_code: Annotated[
+        bool,
+        typer.Option(
+            "--any-code",
+            help="Takes answers of an earlier run although the program has changed since.",
+            rich_help_panel=SPEED,
+        ),
+    ] = False,
+    error_budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of out-of-scope queries that may be routed to an edit. Default: the "
+            "classifier's own.",
+        ),
+    ] = None,
+    model: Model = None,
+    device: Device = None,
+    threads: Threads = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measures editing on a data set through the server's own parts; needs no server.
+
+    Every answer goes to answers.jsonl as it comes, so an interrupted run goes on where it stopped.
+    At its end results.jsonl, problems.jsonl (rows left out) and report.html are written. The
+    metrics are defined in docs/evaluation.md.
+
+    Examples:
+      errata eval counterfact val.json --edits 100 --out out/cf
+      errata eval zsre dev.json --edits 1,100 --method in_context --out out/z
+      errata eval counterfact val.json --edits 1000 --no-generate --out out/r
+    """
+    screen = Screen.open(json=as_json)
+    with reported(screen):
+        from evaluation.options import Options  # noqa: PLC0415
+
+        options = Options(
+            dataset=dataset,
+            file=file,
+            out=out,
+            edits=_numbers(edits),
+            methods=_names(method),
+            scopes=_names(scope),
+            protocol=protocol,
+            limit=limit,
+            kinds=_names(kind),
+            baselines=baselines,
+            generate=generate,
+            fillers=fillers,
+            far=far,
+            labels=labels,
+            turns=turns,
+            reference=reference,
+            fluency=fluency,
+            latency=latency,
+            max_tokens=max_tokens,
+            stop=tuple(stop or ()),
+            error_budget=error_budget,
+            any_code=any_code,
+            at_once=at_once,
+            settings=_server_flags(model=model, device=device, threads=threads),
+        )
+        _run(screen, options, config)
+
+
+def _server_flags(
+    *, model: str | None, device: str | None, threads: int | None
+) -> dict[str, dict[str, Any]]:
+    """What `errata serve` would be told; the reference decodes in fp32, so the server does too."""
+    return {
+        "model": {"name": model, "device": device, "threads": threads, "dtype": "fp32"},
+    }
+
+
+def _run(screen: Screen, options: Options, config: Path | None) -> None:
+    if find_spec("matplotlib") is None:
+        raise UsageProblem(
+            'The report\'s figures need matplotlib: pip install "errata[evaluation]" first.'
+        )
+    from evaluation.report import write_report  # noqa: PLC0415  # matplotlib.
+    from evaluation.run import run  # noqa: PLC0415  # torch.
+    from evaluation.table import write_rows  # noqa: PLC0415
+
+    if config is not None:
+        os.environ["ERRATA_CONFIG"] = str(config)
+    with _Bars(screen) as bars:
+        result = run(options, bars.progress)
+    write_rows(options.out / "results.jsonl", result.rows)
+    report = write_report(options.out / "report.html", options, result)
+    _tell(screen, options, result, report)
+
+
+def _tell(screen: Screen, options: Options, result: Result, report: Path) -> None:
+    problems = options.out / "problems.jsonl"
+    with problems.open("w", encoding="utf-8") as file:
+        for problem in result.data.problems:
+            file.write(to_line(problem) + "\n")
+    if screen.json:
+        for row in result.rows:
+            screen.record(row)
+        return
+    screen.table(
+        ("METHOD", "SCOPE", "EDITS", "PROTOCOL", "METRIC", "VALUE", "LOW", "HIGH", "N"),
+        [
+            (
+                row.method,
+                row.scope,
+                str(row.edits),
+                row.protocol,
+                row.metric,
+                f"{row.value:.4f}",
+                f"{row.low:.4f}",
+                f"{row.high:.4f}",
+                str(row.n),
+            )
+            for row in result.rows
+        ],
+    )
+    if result.data.problems:
+        screen.note(f"{len(result.data.problems)} rows were left out; see {problems}:", "yellow")
+        for problem in result.data.problems[:SHOWN_PROBLEMS]:
+            screen.note(f"  row {problem.row}, {problem.kind}: {problem.reason}", style="")
+    screen.note(f"Written: {options.out / 'results.jsonl'}, {report}")
+
+
+class _Bars:
+    """Draws the progress of a run on stderr, when somebody looks."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=screen.err,
+            disable=screen.json or not screen.err.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    @property
+    def progress(self) -> RunProgress:
+        """What the run calls."""
+        from evaluation.run import Progress as RunProgress  # noqa: PLC0415
+
+        return RunProgress(begin=self._begin, advance=self._advance)
+
+    def _begin(self, title: str, total: int) -> None:
+        if self._bars.disable and not self._screen.json:
+            self._screen.note(f"{title}: {total} to ask")
+        self._task = self._bars.add_task(title, total=total)
+
+    def _advance(self) -> None:
+        if self._task is not None:
+            self._bars.advance(self._task)

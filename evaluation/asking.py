@@ -1,0 +1,221 @@
+"""Asks the probes of one group of one method, some at a time, through the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evaluation.groups import Group
+from evaluation.journal import Journal, key_of
+from evaluation.method import Asked, Held, Method, Want
+from evaluation.outcome import Outcome, is_right
+from evaluation.probes import Probe, Record, Scope, fingerprint
+from memory.conflicts import normalise
+from memory.record import EditDraft, EditId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all answers of a run depend on."""
+
+    file_sha256: str
+    model: str  # The engine's fingerprint.
+    at_once: int
+    want: Want
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One method at one number of edits under one protocol: what a set of rows is about."""
+
+    method: str
+    scope: str
+    edits: int
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One probe to ask, with the record that it belongs to."""
+
+    case: str
+    own: frozenset[EditId]
+    probe: Probe
+
+
+class Clock:
+    """Credits each answer with the wall time since the one before; the sum is the run's time."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Returns the seconds since the last lap."""
+        now = time.perf_counter()
+        spent, self._last = now - self._last, now
+        return spent
+
+
+def tasks_of(records: Sequence[Record], far: Sequence[Probe], kinds: Sequence[str]) -> list[Task]:
+    """The probes of some kinds (none named: all), record by record."""
+    wanted = set(kinds)
+    tasks = [
+        Task(
+            case=record.case,
+            own=frozenset(edit.edit_id for edit in record.edits if edit.edit_id),
+            probe=probe,
+        )
+        for record in records
+        for probe in record.probes
+    ]
+    tasks += [Task(case="", own=frozenset(), probe=probe) for probe in far]
+    return [task for task in tasks if not wanted or task.probe.kind in wanted]
+
+
+class Asker:
+    """Asks and keeps; what the journal knows is not asked again."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        setting: Setting,
+        *,
+        labels: Mapping[str, bool],
+        advance: Callable[[], None],
+    ) -> None:
+        self._journal = journal
+        self._setting = setting
+        self._labels = labels
+        self._advance = advance
+
+    async def ask_all(
+        self, method: Method, block: Block, group: Group, tasks: Sequence[Task]
+    ) -> list[Outcome]:
+        """Asks every task with all of the group's edits in force; returns outcomes in order."""
+        held: Held | None = None
+        memory = fingerprint(group.edits)
+        keys = [self.key(method, block, memory, task) for task in tasks]
+        found = [self._journal.find(key, self._setting.want) for key in keys]
+        try:
+            if any(known is None for known in found):
+                held = method.hold(group.edits)
+            answers = await self._missing(held, block, tasks, keys, found)
+        finally:
+            if held is not None:
+                held.close()
+        return self.judged(group, tasks, answers)
+
+    def key(self, method: Method, block: Block, memory: str, task: Task) -> str:
+        """Names the answer by everything that it depends on."""
+        return key_of(
+            {
+                "file": self._setting.file_sha256,
+                "model": self._setting.model,
+                "method": method.name,
+                "scope": method.scope,
+                "fingerprint": method.fingerprint,
+                "memory": memory,
+                "protocol": block.protocol,
+                "probe": task.probe.key,
+                "own": sorted(task.own),
+            }
+        )
+
+    async def ask_held(
+        self, held: Held, block: Block, tasks: Sequence[Task], keys: Sequence[str]
+    ) -> list[tuple[Asked, float]]:
+        """Asks what the journal lacks of edits that are in force already."""
+        found = [self._journal.find(key, self._setting.want) for key in keys]
+        return await self._missing(held, block, tasks, keys, found)
+
+    def judged(
+        self, group: Group, tasks: Sequence[Task], answers: Sequence[tuple[Asked, float]]
+    ) -> list[Outcome]:
+        """Turns answers into outcomes, knowing which edits were in force."""
+        edits = {edit.edit_id: edit for edit in group.edits if edit.edit_id}
+        inside = {normalise(edit.prompt) for edit in group.edits} | {
+            normalise(probe.prompt)
+            for record in group.records
+            for probe in record.probes
+            if probe.scope is Scope.INSIDE
+        }
+        return [
+            self._outcome(task, asked, seconds, group=group, edits=edits, inside=inside)
+            for task, (asked, seconds) in zip(tasks, answers, strict=True)
+        ]
+
+    def _outcome(
+        self,
+        task: Task,
+        asked: Asked,
+        seconds: float,
+        *,
+        group: Group,
+        edits: Mapping[EditId, EditDraft],
+        inside: set[str],
+    ) -> Outcome:
+        probe = task.probe
+        right = is_right(asked, probe, task.own, edits)
+        hits = asked.routed.hits
+        outside = probe.scope is Scope.OUTSIDE
+        return Outcome(
+            case=task.case,
+            probe=probe,
+            asked=asked,
+            right=right,
+            filler=bool(hits) and not right and hits[0][0] in group.fillers,
+            covered=outside and normalise(probe.prompt) in inside,
+            follows=self._labels.get(task.case) if probe.kind == "rephrase" else None,
+            seconds=seconds,
+        )
+
+    async def _missing(
+        self,
+        held: Held | None,
+        block: Block,
+        tasks: Sequence[Task],
+        keys: Sequence[str],
+        found: Sequence[tuple[Asked, float] | None],
+    ) -> list[tuple[Asked, float]]:
+        gate = asyncio.Semaphore(self._setting.at_once)
+        clock = Clock()
+
+        async def one(task: Task, key: str) -> tuple[Asked, float]:
+            assert held is not None, "something is to be asked"
+            async with gate:
+                asked = await held.ask(task.probe, sorted(task.own), self._setting.want)
+            seconds = clock.lap()
+            self._journal.add(key, asked, seconds, self._setting.want, _shown(block, task))
+            self._advance()
+            return asked, seconds
+
+        async def known(answer: tuple[Asked, float]) -> tuple[Asked, float]:
+            self._advance()
+            return answer
+
+        waiting = [
+            one(task, key) if answer is None else known(answer)
+            for task, key, answer in zip(tasks, keys, found, strict=True)
+        ]
+        running = [asyncio.ensure_future(each) for each in waiting]
+        try:
+            return list(await asyncio.gather(*running))
+        finally:
+            for each in running:
+                each.cancel()
+
+
+def _shown(block: Block, task: Task) -> dict[str, object]:
+    """What a reader of answers.jsonl wants to see beside an answer."""
+    return {
+        "method": block.method,
+        "scope": block.scope,
+        "edits": block.edits,
+        "protocol": block.protocol,
+        "case": task.case,
+        "kind": task.probe.kind,
+        "prompt": task.probe.prompt,
+        "answers": list(task.probe.answers[:3]),
+    }

@@ -1,0 +1,53 @@
+"""Which methods a run compares: those asked for, and the baselines that every table carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evaluation.memory_method import AUTO, NO_EDITS, TARGET, known_methods
+from evaluation.scopes import BM25, NOTHING, OURS, known_scopes
+from memory.errors import InvalidInput
+from runtime.build import CLASSIFIERS, PATHS
+
+IN_CONTEXT = "in_context"
+COUNTERFACTUAL = "counterfactual"
+
+BASELINE_PAIRS = (
+    (TARGET, "exact"),  # Exact look-up.
+    (TARGET, OURS),  # Returns the target verbatim.
+    (IN_CONTEXT, "subject"),  # Subject mentioned: route.
+    (IN_CONTEXT, BM25),
+    (IN_CONTEXT, "dense"),  # IKE without a router.
+    (COUNTERFACTUAL, "serac_embed"),  # SERAC as published.
+    (COUNTERFACTUAL, "serac_cross"),
+)
+
+
+def method_pairs(
+    methods: Iterable[str], scopes: Iterable[str], *, baselines: bool, default_scope: str
+) -> list[tuple[str, str]]:
+    """Returns (method, scope) pairs, each once, those asked for first, "no edits" before all.
+
+    Raises InvalidInput for unknown names. Baselines whose parts this build lacks are left out.
+    """
+    _check("method", methods, known_methods())
+    _check("scope", scopes, known_scopes())
+    wanted = [(NO_EDITS, NOTHING)]
+    wanted += [(m, s) for s in scopes for m in methods if m != NO_EDITS]
+    if baselines:
+        wanted += [pair for pair in BASELINE_PAIRS if _is_there(*pair)]
+    named = [(m, default_scope if s == OURS else s) for m, s in wanted]
+    return list(dict.fromkeys(named))
+
+
+def _is_there(method: str, scope: str) -> bool:
+    path_is = method in (AUTO, TARGET) or method in PATHS
+    return path_is and (scope in known_scopes() or scope in CLASSIFIERS)
+
+
+def _check(what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in known:
+            raise InvalidInput(
+                f"--{what} {name!r} is unknown; known are {', '.join(known)}", field=what
+            )

@@ -1,0 +1,289 @@
+"""One run: reads the data, builds the server's parts, asks every method, writes what came of it.
+
+Order: for each number of edits, for each memory of so many, for each method, all probes. The
+journal makes every answer durable; tables and report are made anew at the end of each run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.asking import Asker, Block, Setting, Task, tasks_of
+from evaluation.extras import read_far, read_fillers, read_labels, shipped, with_turns
+from evaluation.groups import Group, make_groups
+from evaluation.journal import Journal, code_version
+from evaluation.latency import quantile, time_editing, time_routing
+from evaluation.memory_method import NO_EDITS, MemoryMethod
+from evaluation.method import Said, Want
+from evaluation.metrics import Rate
+from evaluation.options import Options
+from evaluation.outcome import Outcome
+from evaluation.plan import method_pairs
+from evaluation.probes import Dataset, Probe
+from evaluation.readers.read import read_dataset
+from evaluation.reference import compare_with_transformers
+from evaluation.scopes import BM25, NOTHING
+from evaluation.sequential import ask_sequentially
+from evaluation.summary import summarise
+from evaluation.table import Row, make_rows
+from evaluation.workbench import Workbench
+from memory.record import EditDraft
+from runtime.build import Runtime, build_runtime
+from runtime.config import read_settings
+from runtime.engine.contract import Sampling
+
+SOURCES = ("memory", "classifiers", "runtime")  # What makes an answer.
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How a run tells where it stands; the command draws it."""
+
+    begin: Callable[[str, int], None]
+    advance: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run gives: rows of results.jsonl, and the outcomes behind them by block."""
+
+    data: Dataset
+    model: str
+    rows: tuple[Row, ...]
+    outcomes: Mapping[Block, tuple[Outcome, ...]]
+    thresholds: Mapping[str, float]
+    route_ms: Mapping[tuple[str, int], tuple[float, ...]]  # (scope, edits) to single queries.
+
+
+def run(options: Options, progress: Progress) -> Result:
+    """Runs an evaluation to its end. Raises InvalidInput, StartupError."""
+    data = read_dataset(options.dataset, options.file)
+    fillers = read_fillers(options.fillers) if options.fillers else ()
+    far = read_far(options.far) if options.far else ()
+    labelled = options.labels or shipped(data, "labels")
+    labels = read_labels(labelled, data) if labelled else {}
+    turns = options.turns or shipped(data, "turns")
+    if turns:
+        data = with_turns(data, turns)
+    sizes = (1,) if options.protocol == "single" else options.edits
+    plans = {size: _groups(options, data, size, fillers, far) for size in sizes}
+    runtime = build_runtime(
+        read_settings(
+            {
+                **options.settings,
+                "memory": {"directory": options.out / "memory"},
+                "model": {"queue_max": 8 * options.at_once, **options.settings.get("model", {})},
+            }
+        )
+    )
+    try:
+        code = code_version(ROOT, SOURCES)
+        with Journal(options.out / "answers.jsonl", code, any_code=options.any_code) as journal:
+            bench = Workbench(runtime)
+            try:
+                one = _Run(
+                    options,
+                    data=data,
+                    bench=bench,
+                    journal=journal,
+                    labels=labels,
+                    progress=progress,
+                )
+                return asyncio.run(one.everything(plans, far))
+            finally:
+                bench.close()
+    finally:
+        runtime.close()
+
+
+def _groups(
+    options: Options,
+    data: Dataset,
+    size: int,
+    fillers: Sequence[EditDraft],
+    far: Sequence[Probe],
+) -> list[Group]:
+    return make_groups(data.records, size, limit=options.limit, fillers=fillers, far=far)
+
+
+class _Run:
+    """The steps of one run over one workbench."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        data: Dataset,
+        bench: Workbench,
+        journal: Journal,
+        labels: Mapping[str, bool],
+        progress: Progress,
+    ) -> None:
+        self._options = options
+        self._data = data
+        self._bench = bench
+        self._runtime: Runtime = bench.runtime
+        self._progress = progress
+        self._want = Want(say=options.generate, score=options.generate and options.score)
+        setting = Setting(
+            file_sha256=data.sha256,
+            model=self._runtime.engine.info.fingerprint,
+            at_once=options.at_once,
+            want=self._want,
+        )
+        self._asker = Asker(journal, setting, labels=labels, advance=progress.advance)
+        self._outcomes: dict[Block, tuple[Outcome, ...]] = {}
+        self._rates: list[tuple[Block, Rate, float]] = []
+        self._frozen: dict[str, Said] = {}
+        self._route_ms: dict[tuple[str, int], tuple[float, ...]] = {}
+
+    async def everything(
+        self, plans: Mapping[int, Sequence[Group]], far: Sequence[Probe]
+    ) -> Result:
+        """Asks all blocks and returns the result."""
+        pairs = method_pairs(
+            self._options.methods,
+            self._options.scopes,
+            baselines=self._options.baselines,
+            default_scope=self._runtime.settings.routing.classifier,
+        )
+        if self._want.say:
+            await self._no_edits(far)
+        for size, groups in plans.items():
+            for name, scope in pairs:
+                if name != NO_EDITS:
+                    await self._block(self._method(name, scope), size, groups)
+            await self._speed(size, groups, [scope for _, scope in pairs])
+        await self._reference()
+        return self._result()
+
+    async def _no_edits(self, far: Sequence[Probe]) -> None:
+        """Asks the frozen model everything once: a baseline, and what locality is held against."""
+        records = self._data.records
+        limited = records if self._options.limit is None else records[: self._options.limit]
+        group = Group(edits=(), records=limited, fillers=frozenset(), far=tuple(far))
+        method = self._method(NO_EDITS, NOTHING)
+        block = Block(method=NO_EDITS, scope=NOTHING, edits=0, protocol="none")
+        tasks = self._tasks(group)
+        self._progress.begin("no edits", len(tasks))
+        outcomes = await self._asker.ask_all(method, block, group, tasks)
+        self._frozen = {o.probe.key: o.asked.said for o in outcomes if o.asked.said is not None}
+        self._keep(block, outcomes)
+
+    async def _block(self, method: MemoryMethod, size: int, groups: Sequence[Group]) -> None:
+        if self._options.protocol == "sequential":
+            await self._sequential(method, size, groups)
+            return
+        block = Block(
+            method=method.name,
+            scope=method.scope,
+            edits=size,
+            protocol="single" if size == 1 else "batch",
+        )
+        tasks = [self._tasks(group) for group in groups]
+        self._progress.begin(_title(block), sum(map(len, tasks)))
+        outcomes: list[Outcome] = []
+        for group, asked in zip(groups, tasks, strict=True):
+            outcomes += await self._asker.ask_all(method, block, group, asked)
+        self._keep(block, outcomes)
+
+    async def _sequential(self, method: MemoryMethod, size: int, groups: Sequence[Group]) -> None:
+        """Each record right after its own edit, then all of them after the last."""
+        block = Block(method=method.name, scope=method.scope, edits=size, protocol="sequential")
+        count = sum(len(self._tasks(group)) for group in groups)
+        self._progress.begin(_title(block), 2 * count)
+        found: dict[Block, list[Outcome]] = {}
+        for group in groups:
+            parts = await ask_sequentially(self._asker, method, block, group, self._tasks)
+            for part, outcomes in parts.items():
+                found.setdefault(part, []).extend(outcomes)
+        for part, outcomes in found.items():
+            self._keep(part, outcomes)
+
+    async def _speed(self, size: int, groups: Sequence[Group], scopes: Sequence[str]) -> None:
+        """Times routing alone, on the encoder itself, for each classifier of the run."""
+        if not self._options.latency:
+            return
+        group = groups[0]
+        prompts = [task.probe.prompt for task in self._tasks(group)]
+        for scope in dict.fromkeys(scopes):
+            if scope in (NOTHING, BM25):
+                continue
+            self._progress.begin(f"time of {scope}, {size} edits", self._options.latency)
+            times = await time_routing(
+                self._bench,
+                scope,
+                group,
+                prompts=prompts,
+                count=self._options.latency,
+                advance=self._progress.advance,
+            )
+            self._route_ms[scope, size] = times
+            block = Block(method="-", scope=scope, edits=size, protocol="alone")
+            self._rates += [(block, made, sum(times) / 1000) for made in _quantiles(times)]
+        block = Block(method="-", scope="-", edits=size, protocol="alone")
+        self._rates += [(block, made, took) for made, took in time_editing(self._runtime, group)]
+
+    async def _reference(self) -> None:
+        """Compares a sample of the BASE answers with transformers alone."""
+        if not self._want.say or not self._options.reference:
+            return
+        self._progress.begin("frozen model by transformers alone", self._options.reference)
+        for block, rates, took in compare_with_transformers(
+            self._runtime.settings.model.name,
+            self._outcomes,
+            sample=self._options.reference,
+            max_tokens=self._options.max_tokens,
+            advance=self._progress.advance,
+        ):
+            self._rates += [(block, made, took) for made in rates]
+
+    def _method(self, name: str, scope: str) -> MemoryMethod:
+        return MemoryMethod(
+            self._bench,
+            name,
+            scope,
+            sampling=Sampling(max_tokens=self._options.max_tokens, stop=self._options.stop),
+            error_budget=self._budget(scope),
+        )
+
+    def _budget(self, scope: str) -> float | None:
+        """The budget asked for; None for what is not calibrated and keeps none."""
+        if scope in (NOTHING, BM25) or not self._bench.classifier(scope).calibrated:
+            return None
+        return self._options.error_budget
+
+    def _threshold(self, scope: str) -> float:
+        return self._bench.classifier(scope).threshold(self._budget(scope))
+
+    def _tasks(self, group: Group) -> list[Task]:
+        return tasks_of(group.records, group.far, self._options.kinds)
+
+    def _keep(self, block: Block, outcomes: Sequence[Outcome]) -> None:
+        self._outcomes[block] = tuple(outcomes)
+        for made, seconds in summarise(outcomes, self._frozen):
+            self._rates.append((block, made, seconds))
+
+    def _result(self) -> Result:
+        scopes = {block.scope for block in self._outcomes} - {NOTHING, BM25}
+        thresholds = {name: self._threshold(name) for name in scopes}
+        return Result(
+            data=self._data,
+            model=self._runtime.settings.model.name,
+            rows=make_rows(self._options, self._data, self._runtime, self._rates),
+            outcomes=self._outcomes,
+            thresholds=thresholds,
+            route_ms=self._route_ms,
+        )
+
+
+def _quantiles(times: Sequence[float]) -> list[Rate]:
+    return [quantile("scope_ms_p50", times, 0.5), quantile("scope_ms_p99", times, 0.99)]
+
+
+def _title(block: Block) -> str:
+    return f"{block.method} / {block.scope}, {block.edits} edits, {block.protocol}"
