@@ -6,10 +6,13 @@ routes or namespaces; `edition` names the weights to use and is part of every ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,27 @@ class Generation(Protocol):
 
     def cancel(self) -> None:
         """Ends it before the next decode step, with Finished(CANCELLED). Idempotent."""
+        ...
+
+
+class EditionHost(Protocol):
+    """Weights beside the published ones, by edition number. Safe to call from any thread."""
+
+    def parameter(self, name: str) -> Tensor:
+        """Returns a parameter of edition 0, never to be written to. Raises InvalidInput."""
+        ...
+
+    def add_edition(self, edition: int, parameters: Mapping[str, Tensor]) -> object:
+        """Makes an edition known: edition 0 with these parameters in place of its own.
+
+        Returns what keeps it known: requests may name the edition as long as somebody holds it;
+        those that were started keep it themselves. Takes effect between two steps and holds none
+        up. Raises InvalidInput for parameters that the model does not have.
+        """
+        ...
+
+    def editions(self) -> tuple[int, ...]:
+        """Returns the editions that requests may name now, 0 among them."""
         ...
 
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from memory.errors import EngineFailure, Overloaded, Unavailable
 from runtime.engine.batch import RunningBatch
 from runtime.engine.contract import EmittedToken, EngineHealth, FinishReason, TokenLogprob
-from runtime.engine.model import FrozenModel
 from runtime.engine.prefill import PrefillQueue
 from runtime.engine.prefixes import PrefixCache
 from runtime.engine.sampling import choose, logprobs
@@ -48,16 +47,14 @@ class EngineLoop:
 
     def __init__(
         self,
-        model_for: Callable[[int], FrozenModel],
         *,
         limits: LoopLimits,
         fingerprint: str,
         token_text: Callable[[int], str],
     ) -> None:
-        self._model_for = model_for
         self._limits = limits
         self._token_text = token_text
-        self._prefills = PrefillQueue(model_for, PrefixCache(limits.prefix_tokens_max), fingerprint)
+        self._prefills = PrefillQueue(PrefixCache(limits.prefix_tokens_max), fingerprint)
         self._batches: dict[int, RunningBatch] = {}
         self._waiting: deque[RunningGeneration] = deque()
         self._scores: deque[ScoreJob] = deque()
@@ -231,8 +228,9 @@ class EngineLoop:
                 continue
             edition = generation.request.edition
             if edition not in self._batches:
+                assert generation.weights is not None, "the engine gives every one its weights"
                 self._batches[edition] = RunningBatch(
-                    self._model_for(edition), self._limits.concurrent_max, _reserved(generation)
+                    generation.weights, self._limits.concurrent_max, _reserved(generation)
                 )
             self._batches[edition].join(generation, done.cache, row)
 
@@ -286,7 +284,7 @@ class EngineLoop:
                 return
             with self._changed:
                 job = self._scores.popleft()
-            steps = job.steps(self._model_for(job.edition), self._limits.prefill_tokens_max)
+            steps = job.steps(self._limits.prefill_tokens_max)
             self._scoring = (job, steps)
         job, steps = self._scoring
         try:

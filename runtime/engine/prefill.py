@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -55,13 +54,7 @@ class Prefilled:
 class PrefillQueue:
     """The prompts that hold a slot but do not decode yet. Used by the engine's thread only."""
 
-    def __init__(
-        self,
-        model_for: Callable[[int], FrozenModel],
-        prefixes: PrefixCache,
-        fingerprint: str,
-    ) -> None:
-        self._model_for = model_for
+    def __init__(self, prefixes: PrefixCache, fingerprint: str) -> None:
         self._prefixes = prefixes
         self._fingerprint = fingerprint
         self._queue: deque[Prefill] = deque()
@@ -114,12 +107,12 @@ class PrefillQueue:
         group = [first]
         if not first.fresh or len(first.prompt) > tokens_max:
             return group
-        edition = first.generation.request.edition
+        weights = first.generation.weights
         widest = len(first.prompt)
         rest: deque[Prefill] = deque()
         for prefill in self._queue:
             width = max(widest, len(prefill.prompt))
-            same = prefill.fresh and prefill.generation.request.edition == edition
+            same = prefill.fresh and prefill.generation.weights is weights
             if same and width * (len(group) + 1) <= tokens_max:
                 group.append(prefill)
                 widest = width
@@ -131,7 +124,7 @@ class PrefillQueue:
     def _run(self, group: list[Prefill], tokens_max: int) -> Prefilled | None:
         """Runs one pass for `group`; returns it when its prompts are complete."""
         if len(group) > 1:
-            model = self._model_for(group[0].generation.request.edition)
+            model = _model_of(group[0])
             cache = ColumnCache(len(group), max(len(p.prompt) for p in group))
             cache.open_rows(len(group))
             logits = model.prefill(cache, [p.prompt for p in group])
@@ -140,7 +133,7 @@ class PrefillQueue:
 
     def _run_single(self, prefill: Prefill, tokens_max: int) -> Prefilled | None:
         """Computes the next chunk of one prompt; a shared prefix is looked up, or kept."""
-        model = self._model_for(prefill.generation.request.edition)
+        model = _model_of(prefill)
         cache = prefill.cache or self._open(prefill)
         prefill.cache = cache
         done = cache.lengths[0]
@@ -174,3 +167,10 @@ class PrefillQueue:
             edition=request.edition,
             tokens=request.prompt_tokens[: prefill.prefix],
         )
+
+
+def _model_of(prefill: Prefill) -> FrozenModel:
+    """Returns the weights that the generation began with."""
+    weights = prefill.generation.weights
+    assert weights is not None, "the engine gives every generation its weights"
+    return weights

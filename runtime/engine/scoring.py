@@ -26,17 +26,18 @@ class ScoreJob:
         prompt: Sequence[int],
         continuations: Sequence[Sequence[int]],
         *,
-        edition: int,
+        model: FrozenModel,
         vocab_size: int,
     ) -> None:
-        self.edition = edition
+        self._model = model
         self.result: Future[list[ScoredContinuation]] = Future()
         self._prompt = tuple(prompt)
         self._continuations = [tuple(tokens) for tokens in continuations]
         self._tokens_max = max(1, LOGITS_MAX // vocab_size)
 
-    def steps(self, model: FrozenModel, chunk_tokens: int) -> Iterator[None]:
+    def steps(self, chunk_tokens: int) -> Iterator[None]:
         """Yields between forward passes; sets `result` at the end."""
+        model = self._model
         prompt = ColumnCache(1, len(self._prompt))
         prompt.open_rows(1)
         first = torch.empty(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from memory.errors import EngineFailure
 from runtime.engine.contract import (
@@ -21,6 +22,9 @@ from runtime.engine.contract import (
 )
 from runtime.engine.sampling import Sampler
 from runtime.engine.text import StopFinder, TextStream
+
+if TYPE_CHECKING:
+    from runtime.engine.model import FrozenModel
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +40,10 @@ class RunningGeneration:
         text: TextStream,
         eos_ids: Collection[int],
         wake: Callable[[], None],
+        weights: FrozenModel | None = None,
     ) -> None:
         self.request = request
+        self.weights = weights  # Of the edition it began with: its own hold on them.
         self.sampler = Sampler(request.sampling, request.prompt_tokens)
         self.tokens: list[int] = []
         self.cached_tokens = 0

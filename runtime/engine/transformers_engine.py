@@ -5,11 +5,14 @@ Why not the library's own continuous batching: docs/log.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from weakref import WeakValueDictionary
 
 import torch
+from torch import Tensor
 
 from memory.errors import InvalidInput, NotFound
+from memory.record import EDITION_BASE
 from runtime.engine.admission import check_request, check_room, check_tokens
 from runtime.engine.contract import (
     EngineEvent,
@@ -19,6 +22,7 @@ from runtime.engine.contract import (
     Generation,
     ScoredContinuation,
 )
+from runtime.engine.editions import parameter_of, with_parameters
 from runtime.engine.load import LoadedModel, load_model
 from runtime.engine.loop import EngineLoop, LoopLimits
 from runtime.engine.model import FrozenModel
@@ -36,7 +40,11 @@ class TransformersEngine:
     def __init__(self, loaded: LoadedModel, limits: LoopLimits) -> None:
         self._codec = TextCodec(loaded.tokenizer)
         self._eos_ids = loaded.eos_ids
-        self._editions = {0: FrozenModel(loaded.model)}
+        self._model = loaded.model
+        self._base = FrozenModel(loaded.model)
+        # Whoever uses an edition holds it; when nobody does, its matrices are gone.
+        self._editions: WeakValueDictionary[int, FrozenModel] = WeakValueDictionary()
+        self._editions[EDITION_BASE] = self._base
         config = loaded.model.config
         self._info = EngineInfo(
             model=loaded.name,
@@ -51,7 +59,6 @@ class TransformersEngine:
             concurrent_max=limits.concurrent_max,
         )
         self._loop = EngineLoop(
-            self.weights_for,
             limits=limits,
             fingerprint=loaded.fingerprint,
             token_text=lambda token: self._codec.decode([token]),
@@ -102,12 +109,28 @@ class TransformersEngine:
         try:
             return self._editions[edition]
         except KeyError:
-            known = ", ".join(map(str, sorted(self._editions)))
+            known = ", ".join(map(str, self.editions()))
             raise NotFound(
                 f"edition {edition} does not exist; known: {known}",
                 resource_type="edition",
                 resource_name=str(edition),
             ) from None
+
+    def parameter(self, name: str) -> Tensor:
+        """Returns a parameter of edition 0; see EditionHost."""
+        return parameter_of(self._model, name)
+
+    def add_edition(self, edition: int, parameters: Mapping[str, Tensor]) -> FrozenModel:
+        """Makes an edition known for as long as what is returned is held; see EditionHost."""
+        if edition == EDITION_BASE:
+            raise InvalidInput("edition 0 is the model as published", field="edition")
+        made = FrozenModel(with_parameters(self._model, parameters))
+        self._editions[edition] = made
+        return made
+
+    def editions(self) -> tuple[int, ...]:
+        """Returns the editions that requests may name now."""
+        return tuple(sorted(self._editions.keys()))
 
     def tokenize(self, text: str) -> list[int]:
         """Returns the ids of a bare prompt, special tokens as the model's tokenizer adds them."""
@@ -133,13 +156,14 @@ class TransformersEngine:
     def start(self, request: EngineRequest, deliver: Callable[[EngineEvent], None]) -> Generation:
         """Queues a generation; see the contract."""
         check_request(request, self._info)
-        self.weights_for(request.edition)
+        weights = self.weights_for(request.edition)
         generation = RunningGeneration(
             request,
             deliver,
             text=TextStream(self._codec.decode, self._codec.open_ids),
             eos_ids=self._eos_ids,
             wake=self._loop.wake,
+            weights=weights,
         )
         self._loop.submit(generation)
         return generation
@@ -149,7 +173,7 @@ class TransformersEngine:
     ) -> list[ScoredContinuation]:
         """Scores each continuation after the prompt; see the contract."""
         info = self._info
-        self.weights_for(edition)
+        weights = self.weights_for(edition)
         check_room(len(prompt_tokens), 0, info.context_tokens)
         check_tokens(prompt_tokens, info.vocab_size, field="prompt")
         if len(continuations) > CONTINUATIONS_MAX:
@@ -162,7 +186,7 @@ class TransformersEngine:
             check_room(len(prompt_tokens), len(tokens), info.context_tokens)
             if tokens:
                 check_tokens(tokens, info.vocab_size, field=f"continuations[{place}]")
-        job = ScoreJob(prompt_tokens, continuations, edition=edition, vocab_size=info.vocab_size)
+        job = ScoreJob(prompt_tokens, continuations, model=weights, vocab_size=info.vocab_size)
         self._loop.submit_score(job)
         return job.result.result()
 
