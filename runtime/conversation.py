@@ -15,7 +15,7 @@ from runtime.discourse import PRONOUN, Discourse, Pronoun, family_of
 from runtime.names import FindKnown, Name, names_in, word_set
 
 TURNS_READ_MAX = 16  # The last ones; who is not named in them is not meant.
-TURN_CHARS_MAX = 2000  # Of a longer turn before only the end is read; a longer last turn is left.
+TURN_CHARS_MAX = 1000  # Read of an earlier turn: where a user ends, and where an answer begins.
 
 _EXISTS = re.compile(  # "there is", "is there": nothing is meant by it.
     r"\bthere(?= (?:is|are|was|were|will|has|have|had|any|an?|no)\b|['\u2019]s\b)|"
@@ -47,6 +47,7 @@ _WHAT_ABOUT = re.compile(_ALSO + r"(?:what|how) about (?P<rest>.+?)[\s?.!]*$", r
 _AND = re.compile(
     r"^\W*(?:and|or|so|but)[ ,]+(?:for |of |in )?(?P<rest>.+?)[\s?.!]*$", re.IGNORECASE
 )
+_ARTICLE = re.compile(r"^the ", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"['\u2019]s?$")
 _ASPECT = re.compile(r"^(?:the|a|an) (?!same\b)(?P<what>[a-z][\w-]*(?: [a-z][\w-]*){0,3})$")
 _PLAIN = re.compile(r"^[\w.'\u2019-]+(?: [\w.'\u2019-]+){0,4}$")
@@ -55,6 +56,15 @@ _NO_NAME = word_set(
     me you us when where why how who what which if in on at by for with then now today tomorrow
     yesterday is are was were did does do some any all more less both something someone"""
 )
+_OF_SOMEONE = re.compile(
+    r"^(?:his|her|its|their) (?P<what>[a-z][\w-]*(?: [a-z][\w-]*){0,2})$", re.IGNORECASE
+)
+_SOMEONE = re.compile(r"^.+?['\u2019]s (?P<what>[a-z][\w-]*(?: [a-z][\w-]*){0,2})$")
+_SOMEONE = re.compile(
+    r"\b(?:husband|wife|spouse|father|mother|parent|brother|sister|son|daughter|child|founder|"
+    r"director|author|writer|inventor|owner|ceo|president|king|queen|mayor|leader|coach|composer|"
+    r"architect|designer)$",
+)
 _CONTRACTED = {"re": " are", "ll": " will", "ve": " have", "d": " would"}
 
 
@@ -62,17 +72,18 @@ def read_last_turn(messages: Sequence[tuple[str, str]], find_known: FindKnown) -
     """Returns the last user turn as it is to be read after the turns before it.
 
     `messages` are (role, content), the last one the user's; `find_known` finds edited subjects in a
-    text. The turn itself comes back when nothing is to be resolved, or nothing can be.
+    text. The turn itself comes back when nothing is to be resolved, or nothing can be, and when it
+    is longer than TURN_CHARS_MAX: who writes so much says what it is about.
     """
     said = messages[-1][1]
     if len(messages) == 1 or len(said) > TURN_CHARS_MAX or not _may_refer(said):
         return said
     discourse = Discourse(find_known)
     for role, content in messages[-1 - TURNS_READ_MAX : -1]:
-        turn = content[-TURN_CHARS_MAX:]
         if role == "assistant":
-            discourse.answered(turn)
+            discourse.answered(content[:TURN_CHARS_MAX])
         elif role == "user":
+            turn = content[-TURN_CHARS_MAX:]
             read = _read(turn, discourse, find_known)
             discourse.asked(read, continues=read != turn or bool(PRONOUN.search(turn)))
     return _read(said, discourse, find_known)
@@ -89,11 +100,13 @@ def _read(text: str, discourse: Discourse, find_known: FindKnown) -> str:
     read = _with_pronouns_read(text, names, discourse)
     if read is None:
         return text
+    if read != text and (whole := _as_question(text, read)):
+        return whole
     return _with_gaps_filled(read, discourse, find_known) or read
 
 
 def _with_pronouns_read(text: str, names: Sequence[Name], discourse: Discourse) -> str | None:
-    """Puts names for the pronouns; None when one of them is not clear.
+    """Puts names for the pronouns that are clear; None when a name would be both he and she.
 
     In a turn with a name of its own, only "he" and "she" before the first name are read ("Was she
     born in Paris?"): what follows a name may stand for it.
@@ -114,7 +127,9 @@ def _with_pronouns_read(text: str, names: Sequence[Name], discourse: Discourse) 
         if names and family not in (Pronoun.HE, Pronoun.SHE):
             return text
         entity = discourse.stands_for(family)
-        if entity is None or meant.setdefault(entity.name, family) is not family:
+        if entity is None:
+            continue
+        if meant.setdefault(entity.name, family) is not family:
             return None
         put, after = _in_place(match, text, entity.name, family)
         pieces += [text[end : match.start()], put]
@@ -150,17 +165,14 @@ def _with_gaps_filled(text: str, discourse: Discourse, find_known: FindKnown) ->
 
     The question before must be about exactly one name.
     """
-    asked = next((e for e in reversed(discourse.exchanges) if e.names), None)
+    asked = next((e for e in reversed(discourse.exchanges) if not e.is_talk), None)
     gap = _WHAT_ABOUT.match(text) or _AND.match(text)
     if gap is None or asked is None or len(asked.names) != 1:
-        return None
-    if any(e.breaks for e in discourse.exchanges[discourse.exchanges.index(asked) :]):
         return None
     rest, old = gap["rest"].strip(), asked.names[0]
     aspect = _ASPECT.match(rest)
     if aspect:
-        lead = text[: gap.start("rest")]
-        return f"{lead}{rest} of {old.text}?"
+        return f"{_asking_for(rest)} {rest} of {old.text}?"
     named = _POSSESSIVE.sub("", rest)
     names = names_in(named, find_known)
     whole = len(names) == 1 and named.casefold().removeprefix("the ") == (
@@ -169,7 +181,26 @@ def _with_gaps_filled(text: str, discourse: Discourse, find_known: FindKnown) ->
     lower = _WHAT_ABOUT.match(text) and _PLAIN.match(named) and not _starts_as_no_name(named)
     if not whole and not (lower and not names):
         return None
-    return asked.question[: old.start] + named + asked.question[old.end :]
+    before = asked.question[: old.start]
+    if before.casefold().endswith("the "):
+        named = _ARTICLE.sub("", named)
+    return before + named + asked.question[old.end :]
+
+
+def _as_question(said: str, read: str) -> str | None:
+    """Makes a question of "And her mother tongue?"; None for what is none of that form.
+
+    A whole question is nearer to edits, and small models answer it where they fail at the fragment.
+    """
+    before, after = (_WHAT_ABOUT.match(text) or _AND.match(text) for text in (said, read))
+    of = _OF_SOMEONE.match(before["rest"]) if before else None
+    if after is None or of is None or any(word in _NO_NOUN for word in of["what"].split()):
+        return None
+    return f"{_asking_for(of['what'])} {after['rest']}?"
+
+
+def _asking_for(what: str) -> str:
+    return "Who is" if _SOMEONE.search(what) else "What is"
 
 
 def _starts_as_no_name(text: str) -> bool:

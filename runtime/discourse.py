@@ -47,15 +47,27 @@ _THINGS = re.compile(
     r"ceo|employees|owners?|president of|king of|queen of|mayor of|(?:lies|lie|is|are) in)\b",
     re.IGNORECASE,
 )
+_IN = re.compile(r"\b(?:in|near|from)(?: the)? $", re.IGNORECASE)  # Places and times follow.
 _WHO = re.compile(r"\bwho(?:m|se)?\b", re.IGNORECASE)
 _WHICH = re.compile(r"\b(?:what|which|where|when|how|in which|name the|capital)\b", re.IGNORECASE)
+_WHAT_IS = re.compile(
+    r"^\W*(?:(?:and|so|ok(?:ay)?|then|but)[ ,]+)*(?:who|what)(?: is| was| are| were|['\u2019]s) "
+    r"(?:the )?$",
+    re.IGNORECASE,
+)
 _MALE = "husband|father|son|brother|uncle|nephew|grandfather|grandson|actor|king|prince|man|boy"
 _FEMALE = (
     "wife|mother|daughter|sister|aunt|niece|grandmother|granddaughter|actress|queen|princess|"
     "woman|girl"
 )
+_MADE = (
+    "album|band|book|building|city|club|company|country|film|game|island|language|magazine|"
+    "mountain|movie|museum|newspaper|novel|place|play|program|river|school|series|show|song|"
+    "state|team|tower|town|university|village"
+)
 _SAID_TO_BE = re.compile(
-    rf"^\s+(?:is|was)\s+(?:an?|the)\s+(?:[\w-]+\s+){{0,4}}?(?:(?P<he>{_MALE})|(?P<she>{_FEMALE}))\b",
+    r"\s+(?:is|was)\s+(?:an?|the)\s+(?:[\w-]+\s+){0,4}?"
+    rf"(?:(?P<he>{_MALE})|(?P<she>{_FEMALE})|(?P<it>{_MADE}))\b",
     re.IGNORECASE,
 )
 _ASKS_FOR = re.compile(
@@ -112,8 +124,18 @@ class Exchange:
 
     @property
     def asks(self) -> bool:
-        """Whether the user turn asks for something that the answer may name."""
+        """Whether the user turn asks for something that the answer may name.
+
+        "Who was Ada Lovelace?" asks for none: the answer speaks of her.
+        """
+        if _asks_what_it_is(self.question, self.names):
+            return False
         return bool(_WHO.search(self.question) or _WHICH.search(self.question))
+
+    @property
+    def is_talk(self) -> bool:
+        """Whether the user turn only says "thanks" or "I see"."""
+        return not self.names and bool(_ACKNOWLEDGED.match(self.question))
 
 
 class Discourse:
@@ -127,9 +149,9 @@ class Discourse:
     def asked(self, question: str, *, continues: bool) -> None:
         """Notes a user turn, as it was read; `continues`: it had a pronoun or left words out."""
         names = names_in(question, self._find_known)
-        entities = self._entities_of(names)
+        entities = self._entities_of(question, names)
         if len(entities) == 1:
-            _learn_kind(entities[0], question)
+            _learn_kind(entities[0], question, names)
         is_break = not (entities or continues or _ACKNOWLEDGED.match(question))
         self.exchanges.append(
             Exchange(question=question, names=names, asked=entities, breaks=is_break)
@@ -147,14 +169,14 @@ class Discourse:
             meant = [entity for entity in exchange.asked if entity.allows(family)]
             if len(meant) == 1:
                 meant[0].learn(family)
-        entities = self._entities_of(names)
+        entities = self._entities_of(text, names)
         new = [entity for entity in entities if entity not in exchange.asked]
         if new and exchange.asks and new[0].kind is None:
             _learn_from_question(new[0], exchange.question)
         for name in names:
             said = _SAID_TO_BE.match(text, name.end)
             if said:
-                self._entity(name).learn(Pronoun.HE if said["he"] else Pronoun.SHE)
+                self._entity(name).learn(family_of(said))
         exchange.answered += [entity for entity in new if entity not in exchange.answered]
 
     def stands_for(self, pronoun: Pronoun) -> Entity | None:
@@ -172,8 +194,16 @@ class Discourse:
         """Notes that a pronoun of the user was read so."""
         entity.learn(pronoun)
 
-    def _entities_of(self, names: Sequence[Name]) -> list[Entity]:
-        return list(dict.fromkeys(self._entity(name) for name in names))
+    def _entities_of(self, text: str, names: Sequence[Name]) -> list[Entity]:
+        entities = [self._entity(name) for name in names]
+        for name, entity in zip(names, entities, strict=True):
+            if (
+                entity.kind is None
+                and _IN.search(text[: name.start])
+                and text[name.end :][:1] != "'"
+            ):
+                entity.kind = Kind.THING
+        return list(dict.fromkeys(entities))
 
     def _entity(self, name: Name) -> Entity:
         """Returns the entity of a name: the same edits, the same name, or part of a longer one."""
@@ -210,17 +240,29 @@ def _clear_one(allowed: list[Entity], exchange: Exchange, pronoun: Pronoun) -> E
     sure = [entity for entity in allowed if sort is not None and entity.kind is sort] or allowed
     topics = [entity for entity in allowed if entity in exchange.asked]
     answer = next(iter(exchange.answered), None) if exchange.asks else None
-    if len(sure) == 1 and (answer not in sure or not topics):
-        return sure[0]
-    if answer not in sure:
-        topics = [entity for entity in topics if entity in sure]
+    if answer not in sure or not topics:
+        if len(sure) == 1 and (exchange.asks or len(topics) != 1):
+            return sure[0]
+        topics = [entity for entity in topics if entity in sure] or topics
         return topics[0] if len(topics) == 1 else None
     gendered = [entity for entity in sure if entity.gender is pronoun]
     return answer if gendered == [answer] else None
 
 
-def _learn_kind(entity: Entity, question: str) -> None:
+def _asks_what_it_is(question: str, names: Sequence[Name]) -> bool:
+    """Whether the question is "Who is X?" or "What is X?" and nothing more."""
+    return (
+        len(names) == 1
+        and bool(_WHAT_IS.match(question[: names[0].start]))
+        and not question[names[0].end :].strip(" ?!.")
+    )
+
+
+def _learn_kind(entity: Entity, question: str, names: Sequence[Name]) -> None:
     if entity.kind is not None:
+        return
+    if _asks_what_it_is(question, names):
+        entity.kind = Kind.PERSON if _WHO.search(question) else Kind.THING
         return
     person, thing = _PERSONS.search(question), _THINGS.search(question)
     if person and not thing:

@@ -36,6 +36,7 @@ _OPENERS = word_set(
     well were what whatever when where whether which while who whom whose why will with without
     would write yeah yep yes yesterday yet you your"""
 )
+_TITLES = word_set("i mr mrs ms dr prof sir dame ceo cfo cto coo")  # Before names, not of them.
 _NEVER_NAMES = word_set(
     """monday tuesday wednesday thursday friday saturday sunday january february march april may
     june july august september october november december english french german spanish italian
@@ -98,7 +99,7 @@ def _capitalised(text: str) -> list[tuple[int, int, bool]]:
     pending = -1  # Joiners since the run's last capitalised word: the end before them.
     for word in _WORD.finditer(text):
         token, gap = word.group(), text[end if pending < 0 else pending : word.start()]
-        adjoins = end >= 0 and gap == " "
+        adjoins = end >= 0 and (gap == " " or (gap == ". " and _abbreviates(text[start:end])))
         if adjoins and token.casefold() in _JOINERS and not token[0].isupper():
             pending = word.end()
             continue
@@ -117,7 +118,13 @@ def _capitalised(text: str) -> list[tuple[int, int, bool]]:
 
 
 def _is_capitalised(token: str) -> bool:
-    return token[0].isupper() and token.casefold() != "i"
+    return token[0].isupper() and token.casefold() not in _TITLES
+
+
+def _abbreviates(name: str) -> bool:
+    """Whether a full stop after the name so far is part of it: "J. R. R. Tolkien", "St. Louis"."""
+    last = name.rpartition(" ")[2]
+    return len(last) == 1 or last in ("St", "Mt", "Ft")
 
 
 def _heads_sentence(text: str, place: int) -> bool:

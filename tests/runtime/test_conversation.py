@@ -45,7 +45,7 @@ RESOLVED: list[tuple[tuple[str, ...], str]] = [
     ),
     ((BORN, "In Bordeaux.", "And what is her mother tongue?"),
      "And what is Danielle Darrieux's mother tongue?"),
-    ((BORN, "In Bordeaux.", "What about her husband?"), "What about Danielle Darrieux's husband?"),
+    ((BORN, "In Bordeaux.", "What about her husband?"), "Who is Danielle Darrieux's husband?"),
     ((BORN, "In Bordeaux.", "Tell me more about her."),
      "Tell me more about Danielle Darrieux."),
     ((BORN, "In Bordeaux.", "Did she die in Paris?"), "Did Danielle Darrieux die in Paris?"),
@@ -72,9 +72,32 @@ RESOLVED: list[tuple[tuple[str, ...], str]] = [
      "What was Marie Curie's profession?"),
     ((BORN, "In Bordeaux.", "Who was Ada Lovelace?", "A mathematician.", "When did she die?"),
      "When did Ada Lovelace die?"),
+    # "Who was X?" speaks of X, whatever the answer names.
+    (("Who was Danielle Darrieux?", "Bordeaux.", "What is her mother tongue?"),
+     "What is Danielle Darrieux's mother tongue?"),
+    (("What is Apple?", "A company of Steve Jobs.", "Where is it based?"),
+     "Where is Apple based?"),
+    # A place is no person, and an unclear "it" keeps nobody from reading "she".
+    ((BORN, "Bordeaux.", "Is Bordeaux in France?", "Yes.", "And where did she die?"),
+     "And where did Danielle Darrieux die?"),
+    (("Tell me about Hamlet.", "Hamlet is a play by William Shakespeare.", "When was he born?"),
+     "When was William Shakespeare born?"),
+    (("Tell me about Alan Turing.", "Alan Turing worked with Joan Clarke.", "Where was he born?"),
+     "Where was Alan Turing born?"),
+    (("What did Lionel Messi win?", "The World Cup.", "When did he win it?"),
+     "When did Lionel Messi win it?"),
+    # Titles and initials.
+    (("Where was Dr. Jane Goodall born?", "London.", "And her job?"),
+     "What is Jane Goodall's job?"),
+    (("Where was J. R. R. Tolkien born?", "Bloemfontein.", "Who was his wife?"),
+     "Who was J. R. R. Tolkien's wife?"),
+    (("Who is Tim Cook?", "He is the CEO of Apple.", "Where is it based?"),
+     "Where is Apple based?"),
+    (("How tall is the Space Needle?", "184 m.", "And the Eiffel Tower?"),
+     "How tall is the Eiffel Tower?"),
     # Things and places.
     (("Tell me about France.", "It is a country in Europe.", "and its capital?"),
-     "and France's capital?"),
+     "What is France's capital?"),
     (("Tell me about France.", "A country in Europe.", "What language is spoken there?"),
      "What language is spoken in France?"),
     (("Who founded Apple?", "Steve Jobs.", "Where is it based?"), "Where is Apple based?"),
@@ -98,9 +121,9 @@ RESOLVED: list[tuple[tuple[str, ...], str]] = [
      "And when did Messi die?"),
     # Another property, the name left out.
     (("What is the capital of France?", "Paris.", "And the population?"),
-     "And the population of France?"),
+     "What is the population of France?"),
     (("What is the capital of France?", "Paris.", "What about the official language?"),
-     "What about the official language of France?"),
+     "What is the official language of France?"),
 ]  # fmt: skip
 
 LEFT: list[tuple[str, ...]] = [
@@ -133,6 +156,15 @@ LEFT: list[tuple[str, ...]] = [
     # The talk has turned to something else.
     (BORN, "In Bordeaux.", "how do vaccines work?", "They train the body.", "Who did she marry?"),
     # No question about one name to ask again.
+    (
+        BORN,
+        "In Bordeaux.",
+        "Did Ann Lee marry Bob Roe?",
+        "Yes.",
+        "When was he born?",
+        "-",
+        "And Marie Curie?",
+    ),
     ("Did Ann Lee marry Bob Roe?", "Yes.", "And Marie Curie?"),
     ("Tell me a joke.", "No.", "And Marie Curie?"),
 ]
