@@ -4,8 +4,9 @@ SERAC, Mitchell et al. 2022, arXiv 2206.06520, section 3.2, trains its counterfa
 (edit, query, answer) with queries in scope only, in the edit's own form, its rephrase and, for
 "QA-hard", implications and True/False. Here the query also comes as a yes-or-no question, a choice,
 a reversed question, a request for a full sentence, with chatter before it, with a pronoun, in a
-chat. And where SERAC's model never sees a query out of scope, one query in nine is one, answered
-`unknown`: a router lets a few through, and what does not follow from the edit must not be said.
+chat. And where SERAC's model never sees a query out of scope, one query in twenty-five is one,
+answered `unknown`: a router lets a few through, and what does not follow from the edit should not
+be said.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from pocket.templates import ASSISTANT, SYSTEM, USER, fill, formatted, is_questi
 
 UNKNOWN = "unknown"
 VERDICT_WEIGHT = 3.0  # A yes or no is one token, and the hardest one to learn.
-UNKNOWN_WEIGHT = 2.0
+UNKNOWN_WEIGHT = 0.5  # Else it becomes the answer to whatever is hard; docs/log.md.
 CONFUSABLE = (  # Relations whose questions may ask for each other's answer.
     {"mother tongue", "language of work", "official language", "original language"},
     {"place of birth", "place of death", "work location", "citizenship", "location", "country"},
@@ -74,13 +75,13 @@ class CounterfactualMaker:
     context: ContextMaker
     shares: dict[str, float] = field(
         default_factory=lambda: {
-            "copy": 0.07,
-            "update": 0.31,
-            "whether": 0.26,
-            "choice": 0.07,
-            "reversed": 0.12,
-            "sentence": 0.05,
-            "unknown": 0.12,
+            "copy": 0.08,
+            "update": 0.32,
+            "whether": 0.30,
+            "choice": 0.05,
+            "reversed": 0.15,
+            "sentence": 0.06,
+            "unknown": 0.04,
         }
     )
 
@@ -209,8 +210,6 @@ class CounterfactualMaker:
         forms = [form for p in fact.phrasings for form in reversals(p)]
         if not forms:
             return None
-        if random.random() < 0.1:
-            return random.choice(forms).replace(VALUE, self.other_value(fact, random)), UNKNOWN
         return random.choice(forms).replace(VALUE, fact.target), fact.subject
 
     def sentence(self, fact: NewFact, random: Random) -> Query | None:
@@ -230,9 +229,8 @@ class CounterfactualMaker:
                 other = random.choice(self.context.facts)["subject"]
             if set(other.casefold().split()) & set(fact.subject.casefold().split()):
                 return None
-            asked = self.verification if random.random() < 0.2 else self.update
             near = NewFact(other, fact.relation, fact.phrasings, fact.used, fact.target)
-            return asked(near, random)[0], UNKNOWN
+            return self.update(near, random)[0], UNKNOWN
         relation = random.choice(sorted(self.context.by_relation))
         if fact.relation in self.context.by_relation and not confusable(relation, fact.relation):
             phrasings = self.context.relations[relation].phrasings
