@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 VOCABULARY = 320
@@ -93,6 +95,36 @@ def save_tiny_model(folder: Path, family: str, seed: int = 0) -> Path:
         tokenizer_object=byte_level_tokenizer(), eos_token="<|end|>"
     )
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_t5(folder: Path) -> Path:
+    """Writes a tiny random T5 with a tokenizer that ends what the encoder reads."""
+    config = T5Config(
+        vocab_size=VOCABULARY,
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        n_positions=128,
+        eos_token_id=0,
+        pad_token_id=1,
+        decoder_start_token_id=1,
+        tie_word_embeddings=False,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = T5ForConditionalGeneration(config)
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.data.normal_(std=0.4)
+    model.save_pretrained(folder)
+    backend = byte_level_tokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="$A <|end|>", special_tokens=[("<|end|>", 0)]
+    )
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>").save_pretrained(folder)
     return folder
 
 

@@ -3,12 +3,14 @@
 SERAC, Mitchell et al. 2022, arXiv 2206.06520, section 3: of all edits only the one most in scope is
 read. Where we depart from it: edit and query are written as the in-context path writes them, so
 that one format serves the model that ships, any other that is named, and the frozen model itself
-(the published code's `freeze_cntr`); and a conversation is kept whole.
+(the published code's `freeze_cntr`). Of a chat the last turn is the query, as it was read in its
+conversation; what was said before is for the router, not for a small model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memory.record import Edit
 from runtime.engine.contract import Engine
@@ -47,4 +49,4 @@ class CounterfactualPath:
 
         Raises ContextTooLong when they do not fit that model's context.
         """
-        return self._writer.prepare(asked, edits)
+        return self._writer.prepare(replace(asked, messages=asked.messages[-1:]), edits)

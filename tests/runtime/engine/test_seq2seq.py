@@ -10,13 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import processors
-from transformers import (
-    AutoModelForSeq2SeqLM,
-    PreTrainedTokenizerFast,
-    T5Config,
-    T5ForConditionalGeneration,
-)
+from transformers import AutoModelForSeq2SeqLM
 
 from memory.errors import (
     ContextTooLong,
@@ -39,39 +33,9 @@ from runtime.engine.contract import (
 from runtime.engine.load import is_encoder_decoder
 from runtime.engine.seq2seq import Seq2SeqEngine
 from runtime.engine.stream import collect
-from tests.tiny_models import VOCABULARY, byte_level_tokenizer, save_tiny_model
+from tests.tiny_models import VOCABULARY, save_tiny_model, save_tiny_t5
 
 PROMPT = "New Fact: The mother tongue of Ann is English\nPrompt: Ann speaks"
-
-
-def save_tiny_t5(folder: Path) -> Path:
-    """Writes a tiny random T5 with a tokenizer that ends what the encoder reads."""
-    config = T5Config(
-        vocab_size=VOCABULARY,
-        d_model=32,
-        d_kv=8,
-        d_ff=48,
-        num_layers=2,
-        num_heads=4,
-        n_positions=128,
-        eos_token_id=0,
-        pad_token_id=1,
-        decoder_start_token_id=1,
-        tie_word_embeddings=False,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = T5ForConditionalGeneration(config)
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.data.normal_(std=0.4)
-    model.save_pretrained(folder)
-    backend = byte_level_tokenizer()
-    backend.post_processor = processors.TemplateProcessing(
-        single="$A <|end|>", special_tokens=[("<|end|>", 0)]
-    )
-    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>").save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -44,13 +44,14 @@ def test_of_several_edits_only_the_first_is_read() -> None:
     assert ((edit("Ann"),), 1) == (prepared.edits_used, path.edits_max)
 
 
-def test_a_conversation_is_kept_whole() -> None:
+def test_of_a_chat_the_last_turn_is_read_as_the_conversation_gives_it() -> None:
     engine = FakeEngine()
     turns = (("user", "Do you know Ann?"), ("assistant", "Yes."), ("user", "What does she speak?"))
-    prepared = CounterfactualPath(engine).prepare(PathInput(messages=turns), [edit("Ann")])
-    text = engine.detokenize(prepared.prompt_tokens)
-    assert text.startswith("system: New Fact: The mother tongue of Ann is English\n")
-    assert all(content in text for _, content in turns)
+    for read_as, shown in ((None, turns[-1][1]), ("What does Ann speak?", "What does Ann speak?")):
+        asked = PathInput(messages=turns, read_as=read_as)
+        prepared = CounterfactualPath(engine).prepare(asked, [edit("Ann")])
+        expected = f"system: New Fact: The mother tongue of Ann is English\nuser: {shown}\n"
+        assert expected + "assistant:" == engine.detokenize(prepared.prompt_tokens)
 
 
 def test_it_says_which_model_decodes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memory.errors import InvalidInput
-from runtime.paths.contract import BASE_MODEL, COUNTERFACTUAL_MODEL
+from runtime.paths.contract import BASE_MODEL, COUNTERFACTUAL_MODEL, Path
 from runtime.paths.counterfactual import CounterfactualPath
 from runtime.paths.in_context import InContextPath
 from runtime.paths.table import PathTable
@@ -17,7 +17,7 @@ BASE, OTHER = FakeEngine(), FakeEngine()
 def table(default: str = "in_context", *, on_base: bool = False) -> PathTable:
     path = CounterfactualPath(BASE, model=BASE_MODEL) if on_base else CounterfactualPath(OTHER)
     models = {BASE_MODEL: BASE} if on_base else {BASE_MODEL: BASE, COUNTERFACTUAL_MODEL: OTHER}
-    paths = {"in_context": InContextPath(BASE), "counterfactual": path}
+    paths: dict[str, Path] = {"in_context": InContextPath(BASE), "counterfactual": path}
     return PathTable(paths, models, default=default)
 
 
