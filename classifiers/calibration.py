@@ -6,7 +6,8 @@ Pure numpy. "In scope" is the positive class; an error is an out-of-scope query 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -103,3 +104,69 @@ def _binomial_cdf(errors: int, trials: int, rate: float) -> float:
         for count in range(errors + 1)
     )
     return min(1.0, sum(math.exp(term) for term in terms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A calibration curve: log-odds to probabilities, both (m,) and rising."""
+
+    knots: Floats
+    values: Floats
+
+    def apply(self, scores: Floats) -> Floats:
+        """Maps raw scores (n,) to probabilities (n,)."""
+        return apply_isotonic(scores, self.knots, self.values)
+
+
+def fit_curve(scores: Floats, labels: Floats) -> Curve:
+    """Fits a curve with a slight slope on its flat stretches, so that scores keep their order."""
+    knots, values = isotonic(scores, labels)
+    return Curve(knots=knots, values=values + 1e-6 * np.arange(len(values)) / max(1, len(values)))
+
+
+def curve_to_record(curve: Curve) -> dict[str, list[float]]:
+    """Returns a curve's JSON form."""
+    return {
+        "knots": [round(float(knot), 6) for knot in curve.knots],
+        "values": [round(float(value), 8) for value in curve.values],
+    }
+
+
+def curve_from_record(record: Mapping[str, Sequence[float]]) -> Curve:
+    """Reads a curve. Raises KeyError or ValueError when it is damaged or falls."""
+    knots, values = (np.asarray(record[key], dtype=np.float64) for key in ("knots", "values"))
+    if knots.shape != values.shape or (np.diff(knots) < 0).any() or (np.diff(values) < 0).any():
+        raise ValueError("the calibration curve does not rise")
+    return Curve(knots=knots, values=values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """One bar of a reliability diagram: pairs whose probability lies in [low, high)."""
+
+    low: float
+    high: float
+    n: int
+    mean_probability: float  # What was said.
+    share_in_scope: float  # What was so.
+
+
+def reliability_bins(
+    probabilities: Floats, labels: Floats, *, bins: int = 10
+) -> tuple[ReliabilityBin, ...]:
+    """Returns the bins of equal width that hold any pair; probabilities and labels are (n,)."""
+    found = []
+    places = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    for place in range(bins):
+        held = places == place
+        if held.any():
+            found.append(
+                ReliabilityBin(
+                    low=place / bins,
+                    high=(place + 1) / bins,
+                    n=int(held.sum()),
+                    mean_probability=round(float(probabilities[held].mean()), 5),
+                    share_in_scope=round(float(labels[held].mean()), 5),
+                )
+            )
+    return tuple(found)

@@ -76,12 +76,12 @@ def focus_of(query: Text, place: Place | None) -> int:
     return max(offset for offset in query.starts if offset <= place.start)
 
 
-def frame_of(query: Text, place: Place | None) -> str:
-    """Returns the frame around a mention; without one, the text itself."""
+def frame_of(query: Text, place: Place | None, *, slot: str = SLOT) -> str:
+    """Returns the frame around a mention, `slot` in its place; without one, the text itself."""
     if place is None:
         return query.text[:FRAME_CHARS_MAX]
     before, after = query.text[focus_of(query, place) : place.start], query.text[place.end :]
-    return f"{before}{SLOT}{after}"[:FRAME_CHARS_MAX]
+    return f"{before}{slot}{after}"[:FRAME_CHARS_MAX]
 
 
 def is_covered(query: Text, place: Place) -> bool:

@@ -10,7 +10,6 @@ scikit-learn (the extra `errata[train]`); serving does not.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from classifiers.calibration import Floats, apply_isotonic, isotonic, threshold_
 from classifiers.encoding_cache import CachedEncoder
 from classifiers.features import FEATURES
 from classifiers.fit_relation_net import fit_net, judge_out_of_fold
+from classifiers.fit_trees import TreeSettings, fit_trees
 from classifiers.labelled import (
     Labelled,
     frame_vectors,
@@ -32,16 +32,16 @@ from classifiers.labelled import (
     label_pairs,
     with_judgement,
 )
+from classifiers.lesson_material import allowed_by, label_hash
+from classifiers.phrasebook import Phrasebook, load_phrasebook
 from classifiers.relation import FrameEncoder
 from classifiers.relation_net import net_to_record
 from classifiers.retrieval import RetrievalPool
 from classifiers.training_pairs import (
     Case,
-    Phrasebook,
     PoolEdit,
     counterfact_cases,
     counterfact_edits,
-    load_phrasebook,
     own_edit,
     relation_cases,
     roughen,
@@ -66,7 +66,6 @@ MIXTURE = {
     "target_asked": 0.1,
     "longer_name": 0.05,
 }
-TREES, LEAVES_MAX, RATE = 120, 12, 0.1
 RISING = ("mention_share", "mentioned", "frame_cosine", "statement_cosine", "relation_match")
 FALLING = ("mention_covered", "mention_inside_other", "frame_cosine_gap", "relation_gap")
 
@@ -76,13 +75,9 @@ def build_cases(
 ) -> tuple[list[PoolEdit], dict[str, list[Case]]]:
     """Returns the pool of edits and the cases of each split ("train", "calibrate", "choose")."""
     random = Random(seed)  # noqa: S311  # Samples, no secrets.
-    dev = set(json.loads(splits.read_text(encoding="utf-8"))["subjects"]["dev"])
     book = load_phrasebook(data, relations)
-
-    def allowed(subject: str) -> bool:
-        return label_hash(subject) not in dev
-
-    counterfact = counterfact_edits(_read(data / "counterfact/train.json"), book, allowed)
+    allowed = allowed_by(splits)
+    counterfact = counterfact_edits(_read(data / "counterfact/train.json"), book.phrases, allowed)
     zsre = zsre_edits(_read(data / "zsre/train_1k.json"), allowed)
     pool = [edit for edit, _ in counterfact] + [edit for edit, _ in zsre]
     general = (data / "questions/simplequestions_wikidata_train.txt").read_text(encoding="utf-8")
@@ -146,11 +141,6 @@ def part_of(subject: str) -> str:
     return "calibrate" if key // 10 % 2 else "choose"
 
 
-def label_hash(label: str) -> str:
-    """Returns the hash under which splits.json lists a subject."""
-    return hashlib.sha256(" ".join(label.split()).lower().encode()).hexdigest()[:12]
-
-
 def fit(parts: dict[str, Labelled], frames: FrameEncoder, seed: int) -> dict[str, Any]:
     """Fits network and trees on `train`, calibrates and chooses on the others; the whole record."""
     train = parts["train"]
@@ -161,39 +151,11 @@ def fit(parts: dict[str, Labelled], frames: FrameEncoder, seed: int) -> dict[str
     judged = judge_out_of_fold(vectors, labels, weights, asked, seed=seed)
     net = fit_net(vectors, labels, weights, seed=seed)
     log.info("relation network fitted on %d pairs", len(labels))
-    trees = fit_trees(with_judgement(train, judged), seed)
+    seen = with_judgement(train, judged)
+    settings = TreeSettings(features=FEATURES, rising=RISING, falling=FALLING)
+    trees = fit_trees(seen.rows, seen.labels, seen.weights, settings, seed)
     calibrate, choose = (judged_by(parts[p], frames, net) for p in ("calibrate", "choose"))
     return finish(trees, calibrate, choose) | {"relation_net": net_to_record(net)}
-
-
-def fit_trees(split: Labelled, seed: int) -> dict[str, Any]:
-    """Fits boosted trees and returns their JSON form (see classifiers/trees.py)."""
-    from sklearn.ensemble import (  # noqa: PLC0415  # An extra.
-        HistGradientBoostingClassifier,
-    )
-
-    monotonic = [1 if f in RISING else -1 if f in FALLING else 0 for f in FEATURES]
-    model = HistGradientBoostingClassifier(
-        learning_rate=RATE, max_iter=TREES, max_leaf_nodes=LEAVES_MAX, min_samples_leaf=40,
-        l2_regularization=5.0, monotonic_cst=monotonic, random_state=seed,
-    )  # fmt: skip
-    model.fit(split.rows, split.labels, sample_weight=split.weights)
-    trees = [_nodes(stage[0].nodes) for stage in model._predictors]  # noqa: SLF001  # No public way.
-    return {"start": float(model._baseline_prediction.ravel()[0]), "trees": trees}  # noqa: SLF001
-
-
-def _nodes(nodes: Any) -> list[list[float]]:
-    return [
-        [round(float(node["value"]), 5)]
-        if node["is_leaf"]
-        else [
-            int(node["feature_idx"]),
-            round(float(node["num_threshold"]), 6),
-            int(node["left"]),
-            int(node["right"]),
-        ]
-        for node in nodes
-    ]
 
 
 def best_negatives(split: Labelled, scores: Floats) -> dict[str, list[float]]:

@@ -7,16 +7,15 @@ Reads only train files; dev subjects are left out (the caller gives the set).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 from typing import Any
 
-RELATIONS_FILE = Path(__file__).resolve().parent / "relations.json"
-EXTRA_PREFIX = "x:"  # Marks relations of our own list, which have no Wikidata number here.
+from classifiers.phrasebook import Phrasebook
+from classifiers.wording import lengthen
+
 CHATTER_SHARE = 0.25
 VARIED_SHARE = 0.2
 CHATTER = (
@@ -29,11 +28,6 @@ CHATTER = (
     "Quick question for a quiz.",
     "They met again two years later, shortly before the war.",
 )
-NAME_TAILS = (
-    "Foundation", "Jr.", "Airport", "University", "Street", "Memorial Hospital", "Records", "II",
-    "Museum", "Park", "Award", "Festival", "County", "Trophy", "Square", "Institute",
-)  # fmt: skip
-NAME_HEADS = ("New", "Saint", "Port", "Baron", "Young", "North", "Mount", "Little")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,76 +53,16 @@ class Case:
     relation: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phrasebook:
-    """Phrasings ("{}" is the subject) by relation, relations by type of subject, and answers."""
-
-    phrases: Mapping[str, tuple[str, ...]]
-    relations_of: Mapping[str, tuple[str, ...]]  # By type of subject.
-    answers: Mapping[str, tuple[str, ...]]
-    alike: frozenset[frozenset[str]]
-
-    def types_of(self, relation: str) -> tuple[str, ...]:
-        """Returns the types of subject that have the relation."""
-        return tuple(kind for kind, known in self.relations_of.items() if relation in known)
-
-    def others(self, relation: str) -> list[str]:
-        """Returns relations that such a subject has and that ask for something else."""
-        types = self.types_of(relation)
-        known = {other for kind in types[:1] for other in self.relations_of[kind]}
-        return sorted(
-            other
-            for other in known
-            if other != relation and frozenset((relation, other)) not in self.alike
-        )
-
-
-def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
-    """Reads ParaRel's patterns, the bundle's phrasings and our own list into one book."""
-    own = json.loads(RELATIONS_FILE.read_text(encoding="utf-8"))
-    phrases: dict[str, list[str]] = {}
-    for path in sorted((data / "pararel").glob("P*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            pattern = json.loads(line)["pattern"].strip().rstrip(" .")
-            if pattern.endswith("[Y]") and "[X]" in pattern:
-                phrase = pattern.removesuffix("[Y]").strip().replace("[X]", "{}")
-                phrases.setdefault(path.stem, []).append(phrase)
-    for entry in json.loads(bundle_relations.read_text(encoding="utf-8")).values():
-        listed = phrases.setdefault(entry["wikidata"], [])
-        listed += [phrase for phrase in entry["cloze"] + entry["question"] if phrase not in listed]
-    answers: dict[str, tuple[str, ...]] = {}
-    relations_of: dict[str, tuple[str, ...]] = {}
-    for kind, wikidata in own["types"].items():
-        extra = own[kind]
-        for noun, known in extra.items():
-            phrases[EXTRA_PREFIX + noun] = [t.replace("{r}", noun) for t in own["templates"]]
-            answers[EXTRA_PREFIX + noun] = tuple(known)
-        numbered = [number for number in wikidata if number in phrases]
-        relations_of[kind] = (*numbered, *(EXTRA_PREFIX + noun for noun in extra))
-    return Phrasebook(
-        phrases={relation: tuple(listed) for relation, listed in phrases.items()},
-        relations_of=relations_of,
-        answers=answers,
-        alike=frozenset(_alike_pairs(own["alike"])),
-    )
-
-
-def _alike_pairs(groups: Sequence[Sequence[str]]) -> Iterator[frozenset[str]]:
-    def key(name: str) -> str:
-        return name if re.fullmatch(r"P\d+", name) else EXTRA_PREFIX + name
-
-    for group in groups:
-        for first in group:
-            for second in group:
-                if first != second:
-                    yield frozenset((key(first), key(second)))
-
-
 def counterfact_edits(
-    records: Sequence[Mapping[str, Any]], book: Phrasebook, allowed: Callable[[str], bool]
+    records: Sequence[Mapping[str, Any]],
+    phrases: Mapping[str, Sequence[str]],
+    allowed: Callable[[str], bool],
 ) -> list[tuple[PoolEdit, Mapping[str, Any]]]:
-    """Returns the edits whose subject is allowed, with their records; relations by their phrase."""
-    by_phrase = {phrase: relation for relation, listed in book.phrases.items() for phrase in listed}
+    """Returns the edits whose subject is allowed, with their records.
+
+    An edit's relation is the one among whose `phrases` its prompt stands.
+    """
+    by_phrase = {phrase: relation for relation, listed in phrases.items() for phrase in listed}
     found = []
     for record in records:
         subject = record["subject"]
@@ -287,10 +221,3 @@ def confuse(subject: str, other: str, random: Random) -> str:
     if random.random() < 0.5:
         return " ".join([*words[:-1], theirs[-1]]) if theirs[-1] != words[-1] else other
     return " ".join([theirs[0], *words[1:]]) if theirs[0] != words[0] else other
-
-
-def lengthen(subject: str, random: Random) -> str:
-    """Returns a longer name that contains the subject and means something else."""
-    if random.random() < 0.7:
-        return f"{subject} {random.choice(NAME_TAILS)}"
-    return f"{random.choice(NAME_HEADS)} {subject}"

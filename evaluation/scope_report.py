@@ -2,11 +2,13 @@
 
     python -m evaluation.scope_report --data DATA
 
-Prints one table per memory size (edits in memory: 1, 100, 1000), the default classifier beside two
-trivial rules, each rate with its two-sided 95% Clopper-Pearson interval, and writes all as JSON.
+Prints one table per memory size (edits in memory: 1, 100, 1000, 10000), the classifiers side by
+side, each rate with its two-sided 95% Clopper-Pearson interval, and writes all as JSON: beside the
+rates, reliability bins of the calibrated classifiers and the milliseconds of the scope stage.
 Retrieval is as in serving (nearest by vector and mentioned subjects); no model generates anything.
-zsRE's dev file holds several edits of one subject and question in other words; a hit on such a twin
-counts as a wrong edit, for every classifier alike.
+Beyond a data set's own edits the memory is filled with others (evaluation/scope_fixtures.py);
+probes answered by one of those are counted apart. Some data hold several edits of one subject and
+question in other words; a hit on such a twin counts as a wrong edit, for every classifier alike.
 """
 
 from __future__ import annotations
@@ -15,38 +17,38 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from classifiers.calibrated import WEIGHTS_FILE, CalibratedFeatureClassifier
-from classifiers.calibration import binomial_interval
+import numpy as np
+
+from classifiers.calibration import binomial_interval, reliability_bins
 from classifiers.encoding_cache import CachedEncoder
+from classifiers.lesson_material import label_hash
+from classifiers.phrasebook import load_phrasebook
 from classifiers.retrieval import RetrievalPool
 from classifiers.scope import ScopeClassifier
-from classifiers.subject_rule import CosineThreshold, SubjectRule
-from evaluation.records import read_counterfact
+from classifiers.two_stage import TwoStageClassifier
+from evaluation.scope_fixtures import (
+    Fixture,
+    Probe,
+    counterfact_fixture,
+    filler_edits,
+    held_out_relations,
+    knowedit_fixture,
+    search_questions,
+    zsre_fixture,
+)
 from memory.encoder import MiniLmEncoder
-from memory.errors import InvalidInput
-from memory.readers.read import read_edits
-from memory.readers.row import ReadEdit
 from memory.record import Candidate, EditDraft, Query
+from runtime.build import CLASSIFIERS, named
 
-MEMORY_SIZES = (1, 100, 1000)
+MEMORY_SIZES = (1, 100, 1000, 10_000)
 CANDIDATES_MAX = 16
 REPORT_FILE = Path("evaluation/out/scope_report.json")
-NQ_PREFIX = "nq question: "
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """A query, the edit it was made from, and whether that edit's scope holds it."""
-
-    kind: str
-    text: str
-    home: int | None
-    in_scope: bool
+ENCODINGS_TIMED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,125 +57,67 @@ class Outcome:
 
     routed: bool  # To any edit.
     right: bool  # Its best hit is an edit that the query is about.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fixture:
-    """One data set: its edits and the probes made of them."""
-
-    name: str
-    edits: tuple[EditDraft, ...]
-    probes: tuple[Probe, ...]
-
-
-def counterfact_fixture(data: Path) -> Fixture:
-    """CounterFact: paraphrases, neighbours, and neighbours after the edit itself."""
-    records = read_counterfact(data / "counterfact/val.json")
-    edits = tuple(
-        EditDraft(subject=r.subject, prompt=r.prompt, target=r.target, former=r.former)
-        for r in records
-    )
-    probes = [
-        Probe(kind=kind, text=text, home=home, in_scope=in_scope)
-        for home, r in enumerate(records)
-        for kind, text, in_scope in (
-            ("edit prompt", r.prompt, True),
-            ("paraphrase as given", r.rephrase, True),
-            ("paraphrase cleaned", r.rephrase_cleaned, True),
-            ("neighbour", r.neighbour, False),
-            ("neighbour after the edit", f"{r.prompt} {r.target}. {r.neighbour}", False),
-        )
-    ]
-    return Fixture(name="counterfact", edits=edits, probes=tuple(probes))
-
-
-def zsre_fixture(data: Path) -> Fixture:
-    """zsRE: rephrased questions, and unrelated search questions."""
-    path = data / "zsre/dev.json"
-    edits = _edits(path, "zsre")
-    probes = []
-    for home, record in enumerate(_json(path)):
-        unrelated = record["loc"].removeprefix(NQ_PREFIX)
-        probes += [
-            Probe(kind="edit prompt", text=record["src"], home=home, in_scope=True),
-            Probe(kind="paraphrase as given", text=record["rephrase"], home=home, in_scope=True),
-            Probe(kind="unrelated question", text=unrelated, home=home, in_scope=False),
-        ]
-    return Fixture(name="zsre", edits=edits, probes=tuple(probes))
-
-
-def knowedit_fixture(data: Path, name: str) -> Fixture:
-    """KnowEdit: the same subject under an alias, and asked for another relation."""
-    path = data / f"knowedit/{name}_train.json"
-    edits = _edits(path, "counterfact")
-    probes = []
-    for home, record in enumerate(_json(path)):
-        probes.append(Probe(kind="edit prompt", text=record["prompt"], home=home, in_scope=True))
-        for group, key, kind, in_scope in (
-            ("portability", "Subject_Aliasing", "subject by another name", True),
-            ("locality", "Relation_Specificity", "same subject, other relation", False),
-        ):
-            for probe in (record.get(group) or {}).get(key, []):
-                if probe["prompt"] != record["prompt"]:
-                    text = probe["prompt"]
-                    probes.append(Probe(kind=kind, text=text, home=home, in_scope=in_scope))
-    return Fixture(name=f"knowedit {name}", edits=edits, probes=tuple(probes))
-
-
-def search_questions(data: Path, edits: tuple[EditDraft, ...]) -> Fixture:
-    """Real search questions against CounterFact's edits: in no edit's scope."""
-    lines = (data / "questions/nq_open_dev.jsonl").read_text(encoding="utf-8").splitlines()
-    probes = tuple(
-        Probe(kind="search question", text=json.loads(line)["question"], home=None, in_scope=False)
-        for line in lines
-    )
-    return Fixture(name="nq open", edits=edits, probes=probes)
+    by_filler: bool  # Its best hit is none of the data set's own edits.
+    home_score: float | None  # Of the edit that the probe was made from, when it was a candidate.
+    score_ms: float
+    pairs: int  # That the cross-encoder read.
 
 
 def evaluate(
     fixture: Fixture, classifiers: Sequence[ScopeClassifier], encoder: CachedEncoder, *,
-    size: int, limit: int, seed: int,
-) -> Iterator[dict[str, object]]:  # fmt: skip
+    fillers: Sequence[EditDraft], size: int, limit: int, seed: int,
+) -> Iterator[tuple[dict[str, object], list[Outcome]]]:  # fmt: skip
     """Yields one row per kind of probe and classifier, for a memory of `size` edits."""
-    pool = RetrievalPool(fixture.edits, encoder, seed=seed)
+    filled = (*fixture.edits, *fillers[: max(0, size - len(fixture.edits))])
+    pool = RetrievalPool(filled, encoder, seed=seed)
     by_kind: dict[str, list[Probe]] = {}
     for probe in fixture.probes:
         by_kind.setdefault(probe.kind, []).append(probe)
     for kind, probes in by_kind.items():
         chosen = Random(seed).sample(probes, min(limit, len(probes)))
         outcomes: list[list[Outcome]] = [[] for _ in classifiers]
-        score_ms = [0.0 for _ in classifiers]
         vectors = encoder.encode_many([probe.text for probe in chosen])
         for probe, vector in zip(chosen, vectors, strict=True):
             query = Query(text=probe.text, vector=vector)
             found = pool.candidates(query, home=probe.home, size=size, k=CANDIDATES_MAX)
             for number, classifier in enumerate(classifiers):
-                begun = time.perf_counter()
-                outcomes[number].append(_outcome(classifier, query, probe, found))
-                score_ms[number] += (time.perf_counter() - begun) * 1000
+                outcome = _outcome(classifier, query, probe, found, own=len(fixture.edits))
+                outcomes[number].append(outcome)
         for number, classifier in enumerate(classifiers):
             yield {
-                "data": fixture.name,
-                "kind": kind,
-                "memory": size,
-                "classifier": classifier.name,
+                "data": fixture.name, "kind": kind, "memory": size, "classifier": classifier.name,
                 **_rates(outcomes[number], in_scope=chosen[0].in_scope),
-                "score_ms_mean": round(score_ms[number] / len(chosen), 3),
-            }
+                **_costs(outcomes[number]),
+            }, outcomes[number]  # fmt: skip
 
 
 def _outcome(
-    classifier: ScopeClassifier, query: Query, probe: Probe, found: list[tuple[int, Candidate]]
-) -> Outcome:
+    classifier: ScopeClassifier, query: Query, probe: Probe, found: list[tuple[int, Candidate]], *,
+    own: int,
+) -> Outcome:  # fmt: skip
     threshold = classifier.threshold()
-    scores = classifier.score(query, [candidate for _, candidate in found])
+    candidates = [candidate for _, candidate in found]
+    begun = time.perf_counter()
+    scores = classifier.score(query, candidates)
+    score_ms = (time.perf_counter() - begun) * 1000
     hits = [(score, -place) for place, score in enumerate(scores) if score >= threshold]
-    if not hits:
-        return Outcome(routed=False, right=False)
-    number, candidate = found[-max(hits)[1]]
-    # Another edit may have the very words of the query as its prompt; to route there is right.
-    own = number == probe.home and probe.in_scope
-    return Outcome(routed=True, right=own or candidate.edit.prompt == query.text)
+    number, right = -1, False
+    if hits:
+        number, candidate = found[-max(hits)[1]]
+        # Another edit may have the very words of the query as its prompt; to route there is right.
+        right = (number == probe.home and probe.in_scope) or candidate.edit.prompt == query.text
+    at_home = [score for (n, _), score in zip(found, scores, strict=True) if n == probe.home]
+    pairs = (
+        classifier.pairs_of(query, candidates) if isinstance(classifier, TwoStageClassifier) else 0
+    )
+    return Outcome(
+        routed=bool(hits),
+        right=right,
+        by_filler=number >= own,
+        home_score=at_home[0] if at_home else None,
+        score_ms=score_ms,
+        pairs=pairs,
+    )
 
 
 def _rates(outcomes: Sequence[Outcome], *, in_scope: bool) -> dict[str, object]:
@@ -186,7 +130,16 @@ def _rates(outcomes: Sequence[Outcome], *, in_scope: bool) -> dict[str, object]:
     for name, count in rates.items():
         low, high = binomial_interval(count, trials)
         row |= {name: round(count / trials, 4), f"{name}_95": (round(low, 4), round(high, 4))}
-    return row
+    return row | {"by_filler": sum(outcome.by_filler for outcome in outcomes)}
+
+
+def _costs(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    spent = [outcome.score_ms for outcome in outcomes]
+    return {
+        "score_ms_p50": round(float(np.percentile(spent, 50)), 3),
+        "score_ms_p99": round(float(np.percentile(spent, 99)), 3),
+        "pairs_p99": int(np.percentile([outcome.pairs for outcome in outcomes], 99)),
+    }
 
 
 def print_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -194,15 +147,15 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(row["classifier"] for row in rows))
     for size in dict.fromkeys(row["memory"] for row in rows):
         print(f"\n{size} edits in memory (rate in percent [95% interval]; * recall and wrong edit)")
-        print("  " + "data and kind".ljust(48) + "n".rjust(6) + "".join(n.rjust(30) for n in names))
+        print("  " + "data and kind".ljust(54) + "n".rjust(6) + "".join(n.rjust(26) for n in names))
         cells: dict[tuple[str, int], dict[str, str]] = {}
         for row in (row for row in rows if row["memory"] == size):
             mark = " *" if "recall" in row else ""
             head = (f"{row['data']}: {row['kind']}{mark}", row["n"])
             cells.setdefault(head, {})[row["classifier"]] = _cell(row)
         for (title, n), by_name in cells.items():
-            line = "".join(by_name.get(name, "").rjust(30) for name in names)
-            print("  " + title.ljust(48) + str(n).rjust(6) + line)
+            line = "".join(by_name.get(name, "").rjust(26) for name in names)
+            print("  " + title.ljust(54) + str(n).rjust(6) + line)
 
 
 def _cell(row: dict[str, Any]) -> str:
@@ -214,9 +167,54 @@ def _cell(row: dict[str, Any]) -> str:
 
 def main() -> None:
     """Runs the report."""
+    arguments = _parser().parse_args()
+    encoder = CachedEncoder(
+        MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype), arguments.cache
+    )
+    classifiers = [named(CLASSIFIERS, name, "--scope")(encoder) for name in arguments.scope]
+    fixtures = _fixtures(arguments)
+    fillers = _fillers(arguments, fixtures) if max(arguments.sizes) > 1 else []
+    rows = []
+    scored: dict[str, list[tuple[float, bool]]] = {}
+    for size in arguments.sizes:
+        for fixture in fixtures:
+            made = evaluate(
+                fixture, classifiers, encoder,
+                fillers=fillers, size=size, limit=arguments.limit, seed=arguments.seed,
+            )  # fmt: skip
+            for row, outcomes in made:
+                rows.append(row)
+                pairs = [(o.home_score, "recall" in row) for o in outcomes]
+                known = [(score, label) for score, label in pairs if score is not None]
+                scored.setdefault(str(row["classifier"]), []).extend(known)
+        encoder.save()
+    print_rows(rows)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "settings": {
+            "seed": arguments.seed, "limit": arguments.limit, "dtype": arguments.dtype,
+            "classifiers": {
+                c.name: {"version": c.version, "threshold": c.threshold()} for c in classifiers
+            },
+        },
+        "encode_ms": _encode_ms(fixtures, arguments),
+        "reliability": {
+            c.name: [asdict(b) for b in reliability_bins(*_columns(scored[c.name]))]
+            for c in classifiers
+            if c.calibrated
+        },
+        "rows": rows,
+    }  # fmt: skip
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\nencoding, ms: {report['encode_ms']}; written to {arguments.out}")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
+    parser.add_argument("--scope", nargs="+", default=list(CLASSIFIERS), help="classifiers by name")
+    parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
+    parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
     parser.add_argument("--limit", type=int, default=1000, help="probes of a kind")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(MEMORY_SIZES))
     parser.add_argument("--out", type=Path, default=REPORT_FILE)
@@ -224,51 +222,49 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", help="of the encoder; float32 as served")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    encoder = CachedEncoder(
-        MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype), arguments.cache
-    )
-    trained = CalibratedFeatureClassifier.load(encoder, arguments.weights)
-    classifiers: list[ScopeClassifier] = [trained, SubjectRule(), CosineThreshold()]
-    counterfact = counterfact_fixture(arguments.data)
-    fixtures = [
+    return parser
+
+
+def _fixtures(arguments: argparse.Namespace) -> list[Fixture]:
+    data = arguments.data
+    counterfact = counterfact_fixture(data)
+    book = load_phrasebook(data, arguments.relations)
+    return [
         counterfact,
-        zsre_fixture(arguments.data),
-        knowedit_fixture(arguments.data, "wiki_counterfact"),
-        knowedit_fixture(arguments.data, "wiki_recent"),
-        search_questions(arguments.data, counterfact.edits),
+        zsre_fixture(data),
+        knowedit_fixture(data, "wiki_counterfact"),
+        knowedit_fixture(data, "wiki_recent"),
+        held_out_relations(counterfact.edits, book, arguments.seed),
+        search_questions(data, counterfact.edits),
     ]
-    rows = [
-        row
-        for size in arguments.sizes
-        for fixture in fixtures
-        for row in evaluate(
-            fixture, classifiers, encoder, size=size, limit=arguments.limit, seed=arguments.seed
-        )
-    ]
-    encoder.save()
-    print_rows(rows)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "weights": trained.version,
-        "threshold": trained.threshold(),
-        "seed": arguments.seed,
-    }
-    arguments.out.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1) + "\n")
-    print(f"\nwritten to {arguments.out}")
 
 
-def _edits(path: Path, format_name: str) -> tuple[EditDraft, ...]:
-    """Reads a file in which every record is one edit, so that probes find theirs by position."""
-    rows = list(read_edits(path, format_name))
-    refused = [row for row in rows if not isinstance(row, ReadEdit)]
-    if refused:
-        raise InvalidInput(f"{path}: record {refused[0].line} is no edit", field="data")
-    return tuple(row.draft for row in rows if isinstance(row, ReadEdit))
+def _fillers(arguments: argparse.Namespace, fixtures: Sequence[Fixture]) -> list[EditDraft]:
+    records = json.loads((arguments.data / "counterfact/train.json").read_text(encoding="utf-8"))
+    trained = {label_hash(record["subject"]) for record in records}
+    taken = frozenset(edit.subject for fixture in fixtures for edit in fixture.edits)
+    return filler_edits(
+        arguments.data, lambda subject: label_hash(subject) in trained, taken, seed=arguments.seed
+    )
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _columns(scored: Sequence[tuple[float, bool]]) -> tuple[Any, Any]:
+    return np.array([score for score, _ in scored]), np.array([float(label) for _, label in scored])
+
+
+def _encode_ms(fixtures: Sequence[Fixture], arguments: argparse.Namespace) -> dict[str, float]:
+    """Times the encoding of single probes, never seen before by the encoder."""
+    encoder = MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype, cache_max=0)
+    encoder.warm_up()
+    texts = [probe.text for fixture in fixtures for probe in fixture.probes]
+    spent = []
+    for text in Random(arguments.seed).sample(texts, min(ENCODINGS_TIMED, len(texts))):
+        begun = time.perf_counter()
+        encoder.encode(text)
+        spent.append((time.perf_counter() - begun) * 1000)
+    encoder.close()
+    p50, p99 = np.percentile(spent, [50, 99])
+    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
 
 
 if __name__ == "__main__":

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from classifiers.labelled import label_of
-from classifiers.train_features import label_hash, part_of
+from classifiers.lesson_material import label_hash
+from classifiers.phrasebook import Phrasebook
+from classifiers.train_features import part_of
 from classifiers.training_pairs import (
     Case,
-    Phrasebook,
     PoolEdit,
     clean_paraphrase,
     confuse,
     counterfact_cases,
     counterfact_edits,
-    lengthen,
-    load_phrasebook,
     relation_cases,
     roughen,
 )
+from classifiers.wording import lengthen
+from tests.phrasebooks import small_book
 
 RECORD = {
     "subject": "Danielle Darrieux",
@@ -36,33 +35,13 @@ RECORD = {
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Phrasebook:
-    data = tmp_path_factory.mktemp("data")
-    (data / "pararel").mkdir()
-    lines = [{"pattern": "The mother tongue of [X] is [Y]."}, {"pattern": "[Y] is spoken by [X]."}]
-    text = "\n".join(json.dumps(line) for line in lines)
-    (data / "pararel" / "P103.jsonl").write_text(text, encoding="utf-8")
-    entry = {"wikidata": "P103", "cloze": ["{} grew up speaking"], "question": ["What is {}'s?"]}
-    bundle = data / "relations.json"
-    bundle.write_text(json.dumps({"mother tongue": entry}), encoding="utf-8")
-    return load_phrasebook(data, bundle)
-
-
-def test_the_book_keeps_patterns_that_end_in_the_answer(book: Phrasebook) -> None:
-    assert book.phrases["P103"] == (
-        "The mother tongue of {} is", "{} grew up speaking", "What is {}'s?"
-    )  # fmt: skip
-
-
-def test_relations_that_ask_alike_are_never_a_negative(book: Phrasebook) -> None:
-    assert "x:gender" in book.others("P103")
-    assert "P103" not in book.others("P103")
-    assert "P1412" not in book.others("P103")
+    return small_book(tmp_path_factory.mktemp("data"))
 
 
 def test_edits_know_their_relation_and_leave_out_subjects_not_allowed(book: Phrasebook) -> None:
-    kept = counterfact_edits([RECORD], book, lambda _: True)
+    kept = counterfact_edits([RECORD], book.phrases, lambda _: True)
     assert [edit.relation for edit, _ in kept] == ["P103"]
-    assert counterfact_edits([RECORD], book, lambda _: False) == []
+    assert counterfact_edits([RECORD], book.phrases, lambda _: False) == []
 
 
 def test_cases_of_a_record_say_what_is_in_scope() -> None:
@@ -74,7 +53,7 @@ def test_cases_of_a_record_say_what_is_in_scope() -> None:
 
 
 def test_relation_cases_ask_the_same_relation_only_where_in_scope(book: Phrasebook) -> None:
-    edit = counterfact_edits([RECORD], book, lambda _: True)[0][0]
+    edit = counterfact_edits([RECORD], book.phrases, lambda _: True)[0][0]
     cases = list(relation_cases(0, edit, book, Random(0), "Jean Gabin"))
     assert {"own_phrase", "same_subject", "confusable_subject", "longer_name", "target_asked",
             "distraction"} == {case.kind for case in cases}  # fmt: skip
@@ -121,13 +100,3 @@ def test_splits_follow_the_hash_of_the_subject() -> None:
     assert 0.85 < parts.count("train") / 4000 < 0.95
     assert parts.count("calibrate") > 100
     assert parts.count("choose") > 100
-
-
-def test_own_relations_are_complete(tmp_path: Path) -> None:
-    bundle = tmp_path / "relations.json"
-    bundle.write_text("{}", encoding="utf-8")
-    own = load_phrasebook(tmp_path, bundle)
-    assert set(own.relations_of) == {"person", "work", "place", "organisation"}
-    for relation, phrases in own.phrases.items():
-        assert relation in own.answers
-        assert all("{}" in phrase and "{r}" not in phrase for phrase in phrases)

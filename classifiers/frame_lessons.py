@@ -1,0 +1,188 @@
+"""Makes labelled pairs of frames that the cross-encoder is trained on.
+
+A frame is a text with the subject replaced by MARK, so a lesson is about what is asked and about
+whom, never about one entity. In-scope queries ask for the edit's relation of MARK; each kind of
+out-of-scope query is a kind of its own, so that reports can tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from classifiers import wording
+from classifiers.cross_pairs import MARK, edit_side
+from classifiers.phrasebook import Phrasebook
+
+IN_SCOPE = "in_scope"
+IN_SCOPE_SHARE = 0.45
+CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.06
+REPHRASED_SHARE = 0.08
+NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
+# Kinds of out-of-scope queries and how often each is drawn.
+OUT_OF_SCOPE: Mapping[str, float] = {
+    "other_relation": 0.56,
+    "distraction": 0.07,
+    "denied": 0.07,
+    "comparison": 0.03,
+    "detour": 0.05,
+    "longer_name": 0.05,
+    "generic": 0.05,
+    "elsewhere": 0.04,
+    "as_answer": 0.03,
+    "running_text": 0.05,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameLesson:
+    """An edit's frame, a query's frame, and whether the query is in the edit's scope."""
+
+    edit: str
+    query: str
+    in_scope: bool
+    kind: str
+    relation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rephrased:
+    """A question in two wordings, with wordings of questions that are far from it; frames."""
+
+    edit: str
+    query: str
+    target: str
+    unlike: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What lessons are made of. `near` lists the relations that sound like a relation."""
+
+    taught: Phrasebook  # Relations that edits are made in.
+    asked: Phrasebook  # Relations that other questions are made in.
+    answers: Mapping[str, tuple[str, ...]]
+    near: Mapping[str, tuple[str, ...]]
+    names: tuple[str, ...]  # Of others than the subject.
+    sentences: tuple[str, ...]  # Running text with "{}" in it.
+    frequent: tuple[str, ...]  # Relations to be drawn more often, those of benchmark-like edits.
+    rephrased: tuple[Rephrased, ...]  # Questions whose relation has no name here.
+
+
+def lesson(material: Material, random: Random) -> FrameLesson:
+    """Draws one lesson."""
+    if material.rephrased and random.random() < REPHRASED_SHARE:
+        return _of_rephrased(random.choice(material.rephrased), random)
+    taught = material.taught
+    pool = material.frequent if random.random() < 0.4 and material.frequent else None
+    relation = random.choice(pool or tuple(taught.phrases))
+    phrase = random.choice(taught.phrases[relation])
+    target = _answer(material, relation, random)
+    edit = edit_side(phrase.replace("{}", MARK), target)
+    if random.random() < IN_SCOPE_SHARE:
+        # Now and then the edit's own words, else another phrasing of the relation.
+        asked = phrase if random.random() < 0.06 else random.choice(taught.phrases[relation])
+        kind, query = IN_SCOPE, put(asked, relation, target, material, random)
+    else:
+        kind = random.choices(tuple(OUT_OF_SCOPE), tuple(OUT_OF_SCOPE.values()))[0]
+        query = out_of_scope(kind, relation, phrase, target, material, random)
+    return FrameLesson(
+        edit=edit, query=query.replace("{}", MARK), in_scope=kind == IN_SCOPE, kind=kind,
+        relation=relation,
+    )  # fmt: skip
+
+
+def _of_rephrased(one: Rephrased, random: Random) -> FrameLesson:
+    in_scope = random.random() < IN_SCOPE_SHARE
+    text = one.query if in_scope else random.choice(one.unlike)
+    if random.random() < CHAT_SHARE:
+        text = wording.as_chat(text, random)
+    return FrameLesson(
+        edit=edit_side(one.edit, one.target), query=text, in_scope=in_scope,
+        kind=IN_SCOPE if in_scope else "other_relation", relation="",
+    )  # fmt: skip
+
+
+def _answer(material: Material, relation: str, random: Random) -> str:
+    known = material.answers.get(relation)
+    return random.choice(known) if known else random.choice(material.names)
+
+
+def put(phrase: str, relation: str, target: str, material: Material, random: Random) -> str:
+    """Puts a phrasing about "{}" as people do: plainly, in a chat, with a pronoun, as a check."""
+    drawn = random.random()
+    if drawn < PRONOUN_SHARE and "{}" in phrase:
+        naming = random.choice(wording.NAMINGS)
+        if random.random() < 0.35:  # A fact about the subject names it as well.
+            other = random.choice(_others(material, relation, random))
+            told = _cloze(material.asked.phrases[other], random)
+            naming = f"{told} {_answer(material, other, random)}." if told else naming
+        person = "person" in material.asked.types_of(relation)
+        text = wording.after_naming(phrase, naming, random, person=person)
+    elif drawn < PRONOUN_SHARE + CHECK_SHARE and not wording.is_question(phrase):
+        told = target if random.random() < 0.5 else _answer(material, relation, random)
+        text = wording.as_check(f"{phrase} {told}", random)
+    elif drawn < PRONOUN_SHARE + CHECK_SHARE + CHAT_SHARE:
+        text = wording.as_chat(phrase, random)
+    else:
+        text = phrase
+    return wording.slip(text, random) if random.random() < SLIP_SHARE else text
+
+
+def out_of_scope(
+    kind: str, relation: str, phrase: str, target: str, material: Material, random: Random
+) -> str:
+    """Returns a query with "{}" that is out of scope of an edit of `phrase` and `target`."""
+    asked = random.choice(material.taught.phrases[relation])
+    name = random.choice(material.names)
+    if kind == "denied":
+        text = wording.denied(asked, target, random)
+    elif kind == "distraction":
+        text = f"{phrase.rstrip(' ?')} {target}. {asked.replace('{}', name)}"
+    elif kind == "comparison":
+        text = random.choice(wording.COMPARISONS).replace("{other}", name)
+    elif kind == "detour":
+        noun = random.choice(wording.DETOURS)
+        whom = random.choice((f"the {noun} of {{}}", f"{{}}'s {noun}"))
+        text = asked.replace("{}", whom)
+    elif kind == "longer_name":
+        text = asked.replace("{}", wording.lengthen("{}", random))
+    elif kind == "generic":
+        text = random.choice(wording.GENERIC)
+    elif kind == "elsewhere":
+        about = asked.replace("{}", name)
+        text = random.choice(wording.ELSEWHERE).replace("{about}", about)
+    elif kind == "as_answer":
+        text = f"{asked.replace('{}', name).rstrip(' ?')} {{}}"
+    elif kind == "running_text" and material.sentences:
+        return random.choice(material.sentences)
+    else:
+        other = random.choice(_others(material, relation, random))
+        told = target if random.random() < 0.3 else _answer(material, other, random)
+        other_phrase = random.choice(_unshared(material, relation, other))
+        return put(other_phrase, other, told, material, random)
+    if random.random() < CHAT_SHARE:
+        text = wording.as_chat(text, random)
+    return wording.slip(text, random) if random.random() < SLIP_SHARE else text
+
+
+def _others(material: Material, relation: str, random: Random) -> Sequence[str]:
+    near = material.near.get(relation, ())
+    if near and random.random() < NEAR_SHARE:
+        return near
+    same_type = material.asked.others(relation)
+    if same_type and random.random() < 0.8:
+        return same_type
+    return [r for r in material.asked.phrases if material.asked.differ(relation, r)]
+
+
+def _unshared(material: Material, relation: str, other: str) -> Sequence[str]:
+    """Returns the other relation's phrasings that do not serve this relation as well."""
+    own = set(material.taught.phrases[relation])
+    return [p for p in material.asked.phrases[other] if p not in own] or ["Who is {}?"]
+
+
+def _cloze(phrases: Sequence[str], random: Random) -> str | None:
+    clozes = [phrase for phrase in phrases if not wording.is_question(phrase)]
+    return random.choice(clozes) if clozes else None

@@ -1,0 +1,142 @@
+"""The phrasings of relations that training pairs are made of, from several sources.
+
+ParaRel's patterns, the pocket bundle's phrasings, patterns mined from SimpleQuestions, and our own.
+A relation's key is its Wikidata number, R instead of P for the reverse direction, or EXTRA_PREFIX
+and a noun where there is none. Relations are split by key: those of CounterFact are trained on; of
+the others some fit calibration and thresholds, and some are held out for reports alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classifiers.question_mining import mine_patterns, read_questions
+
+RELATIONS_FILE = Path(__file__).resolve().parent / "relations.json"
+PHRASINGS_FILE = Path(__file__).resolve().parent / "phrasings.json"
+QUESTIONS = Path("questions/simplequestions_wikidata_train.txt")
+EXTRA_PREFIX = "x:"  # Marks relations of our own list, which have no Wikidata number here.
+TRAIN, FIT, TEST = "train", "fit", "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrasebook:
+    """Phrasings ("{}" is the subject) by relation, relations by type of subject, and answers."""
+
+    phrases: Mapping[str, tuple[str, ...]]
+    relations_of: Mapping[str, tuple[str, ...]]  # By type of subject.
+    answers: Mapping[str, tuple[str, ...]]
+    alike: frozenset[frozenset[str]]  # Pairs of relations that one answer may serve.
+    always_trained: frozenset[str]  # Relations of edits that are to be trained on.
+
+    def types_of(self, relation: str) -> tuple[str, ...]:
+        """Returns the types of subject that have the relation."""
+        return tuple(kind for kind, known in self.relations_of.items() if relation in known)
+
+    def others(self, relation: str) -> list[str]:
+        """Returns relations that such a subject has and that ask for something else."""
+        types = self.types_of(relation)
+        known = {other for kind in types[:1] for other in self.relations_of[kind]}
+        return sorted(other for other in known if self.differ(relation, other))
+
+    def differ(self, one: str, other: str) -> bool:
+        """Whether the two relations ask for different things."""
+        return one != other and frozenset((one, other)) not in self.alike
+
+    def part_of(self, relation: str) -> str:
+        """Returns the split of a relation: TRAIN, FIT (one in ten) or TEST (one in ten)."""
+        if relation in self.always_trained:
+            return TRAIN
+        key = int(hashlib.sha256(relation.encode()).hexdigest()[:8], 16) % 10
+        return {0: FIT, 1: TEST}.get(key, TRAIN)
+
+    def only(self, *parts: str) -> Phrasebook:
+        """Returns the book with the relations of the given splits."""
+        kept = {r: listed for r, listed in self.phrases.items() if self.part_of(r) in parts}
+        return Phrasebook(
+            phrases=kept,
+            relations_of={
+                kind: tuple(r for r in listed if r in kept)
+                for kind, listed in self.relations_of.items()
+            },
+            answers=self.answers,
+            alike=self.alike,
+            always_trained=self.always_trained,
+        )
+
+
+def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
+    """Reads all sources into one book. `data` holds pararel/ and questions/."""
+    own, more = (_read(path) for path in (RELATIONS_FILE, PHRASINGS_FILE))
+    numbers: Mapping[str, str] = more["numbers"]
+
+    def key(name: str) -> str:
+        return name if re.fullmatch(r"[PR]\d+", name) else numbers.get(name, EXTRA_PREFIX + name)
+
+    phrases = _pararel(data / "pararel")
+    counterfact = frozenset(phrases)
+    for entry in _read(bundle_relations).values():
+        _add(phrases, entry["wikidata"], entry["cloze"] + entry["question"])
+    answers: dict[str, list[str]] = {}
+    relations_of: dict[str, list[str]] = {}
+    for kind, wikidata in own["types"].items():
+        relations_of[kind] = list(wikidata)
+        for noun, known in own[kind].items():
+            _add(phrases, key(noun), [t.replace("{r}", noun) for t in own["templates"]])
+            answers.setdefault(key(noun), []).extend(known)
+            relations_of[kind].append(key(noun))
+    for kind, names in more["types"].items():
+        relations_of.setdefault(kind, []).extend(key(name) for name in names)
+    for name, listed in more["phrasings"].items():
+        if not re.fullmatch(r"P\d+", name):
+            _add(phrases, key(name), [t.replace("{r}", name) for t in own["templates"]])
+        _add(phrases, key(name), listed)
+    for relation, patterns in mine_patterns(read_questions(data / QUESTIONS)).items():
+        if any(relation in listed for listed in relations_of.values()):
+            _add(phrases, relation, patterns)
+    return Phrasebook(
+        phrases={relation: tuple(listed) for relation, listed in sorted(phrases.items())},
+        relations_of={
+            kind: tuple(dict.fromkeys(r for r in listed if r in phrases))
+            for kind, listed in relations_of.items()
+        },
+        answers={relation: tuple(known) for relation, known in answers.items()},
+        alike=frozenset(
+            pair for group in more["alike"] for pair in _pairs([key(name) for name in group])
+        ),
+        always_trained=counterfact,
+    )
+
+
+def _pararel(folder: Path) -> dict[str, list[str]]:
+    """Reads the patterns that end with the object, so that the rest is a cloze."""
+    phrases: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("P*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            pattern = json.loads(line)["pattern"].strip().rstrip(" .")
+            if pattern.endswith("[Y]") and "[X]" in pattern:
+                phrase = pattern.removesuffix("[Y]").strip().replace("[X]", "{}")
+                phrases.setdefault(path.stem, []).append(phrase)
+    return phrases
+
+
+def _add(phrases: dict[str, list[str]], relation: str, listed: Sequence[str]) -> None:
+    known = phrases.setdefault(relation, [])
+    known += [phrase for phrase in dict.fromkeys(listed) if phrase not in known]
+
+
+def _pairs(names: Sequence[str]) -> Iterator[frozenset[str]]:
+    for first in names:
+        for second in names:
+            if first != second:
+                yield frozenset((first, second))
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,145 @@
+"""Labelled queries about a pool of edits, for the second stage, calibration and thresholds.
+
+The queries of a benchmark record, and every kind of frame lesson with its real subject put in:
+what the lessons cannot show is who is meant, how the name is spelled, and what else is in memory.
+Reads only train files; dev subjects are left out by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from classifiers import wording
+from classifiers.frame_lessons import Material, out_of_scope, put
+from classifiers.phrasebook import Phrasebook
+from classifiers.training_pairs import (
+    CHATTER,
+    CHATTER_SHARE,
+    Case,
+    PoolEdit,
+    clean_paraphrase,
+    confuse,
+    vary,
+)
+
+OWN_PHRASES, OTHER_RELATIONS, GENERAL_QUESTIONS = 3, 4, 3
+VARIED_SHARE = 0.12
+LESSON_KINDS = (
+    "denied", "comparison", "detour", "longer_name", "generic", "elsewhere", "as_answer",
+    "distraction", "running_text",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseMaterial:
+    """What cases are made of: the lessons' material, and questions about nothing in memory."""
+
+    lessons: Material
+    questions: tuple[str, ...]
+
+
+def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random) -> Iterator[Case]:
+    """Yields the cases of an edit in a relation that the lessons' book teaches."""
+    lessons, relation = material.lessons, edit.relation
+    if relation is None or relation not in lessons.taught.phrases:
+        return
+    own = lessons.taught.phrases[relation]
+    phrase = edit.prompt.replace(edit.subject, "{}")
+
+    def case(
+        kind: str, text: str, *, asked: str | None = relation, subject: str = edit.subject
+    ) -> Case:
+        return Case(
+            text=text.replace("{}", edit.subject), home=home, kind=kind,
+            in_scope=kind in ("own_phrase", "edit_prompt"), subject=subject, relation=asked,
+        )  # fmt: skip
+
+    yield case("edit_prompt", phrase)
+    for _ in range(OWN_PHRASES):
+        asked = put(random.choice(own), relation, edit.target, lessons, random)
+        yield case("own_phrase", asked)
+    for _ in range(OTHER_RELATIONS):
+        text = out_of_scope("other_relation", relation, phrase, edit.target, lessons, random)
+        yield case("same_subject", text, asked=None)
+    # Two lesson kinds for an edit; all kinds come up over many edits.
+    for kind in random.sample(LESSON_KINDS, 3):
+        text = out_of_scope(kind, relation, phrase, edit.target, lessons, random)
+        # Most of these name somebody else as well, whom the pool may hold an edit about.
+        yield case(kind, text, asked=None, subject="")
+    other = random.choice(lessons.names)
+    confused = confuse(edit.subject, other, random)
+    for kind, name in (("confusable_subject", confused), ("neighbour", other)):
+        if name.casefold() != edit.subject.casefold():
+            text = put(random.choice(own), relation, edit.target, lessons, random)
+            yield case(kind, text.replace("{}", name), subject=name)
+    about_target = random.choice(tuple(lessons.asked.phrases))
+    text = random.choice(lessons.asked.phrases[about_target]).replace("{}", edit.target)
+    yield case("target_asked", text, asked=None, subject=edit.target)
+    for general in random.sample(material.questions, GENERAL_QUESTIONS):
+        yield Case(text=general, home=home, kind="general", in_scope=False)
+
+
+def record_cases(home: int, record: Mapping[str, Any], book: Phrasebook) -> Iterator[Case]:
+    """Yields the cases of a CounterFact record.
+
+    Its paraphrase is in scope where the book knows its wording as one of the edit's relation, out
+    of scope where it knows it as another relation's, and left out otherwise: many do not follow.
+    """
+    subject, prompt = record["subject"], record["prompt"]
+    relation = relation_of(prompt.replace(subject, "{}"), book)
+    cleaned = clean_paraphrase(record["rephrase_prompt"], subject)
+    wordings = cleaned.replace(subject, "{}").strip()
+    if relation is not None:
+        if wordings in book.phrases[relation]:
+            for kind, text in (("paraphrase", record["rephrase_prompt"]), ("cleaned", cleaned)):
+                yield Case(text=text, home=home, kind=kind, in_scope=True, subject=subject)
+        else:
+            other = relation_of(wordings, book)
+            if other is not None and book.differ(relation, other):
+                text = record["rephrase_prompt"]
+                yield Case(
+                    text=text, home=home, kind="same_subject", in_scope=False, subject=subject
+                )
+    neighbour = record["locality_prompt"]
+    yield Case(text=neighbour, home=home, kind="neighbour", in_scope=False)
+    statement = f"{prompt} {record['target_new']}."
+    yield Case(text=f"{statement} {neighbour}", home=home, kind="distraction", in_scope=False)
+
+
+def relation_of(phrase: str, book: Phrasebook) -> str | None:
+    """Returns the one relation that the book knows a phrase of; None for none or several."""
+    found = [r for r, listed in book.phrases.items() if phrase.strip() in listed]
+    return found[0] if len(found) == 1 else None
+
+
+def own_edit(
+    edit: PoolEdit, relations: Sequence[str], lessons: Material, random: Random
+) -> PoolEdit:
+    """Returns an edit of ours about the same subject in one of the given relations."""
+    relation = random.choice(relations)
+    answers = lessons.answers.get(relation) or (random.choice(lessons.names),)
+    return PoolEdit(
+        subject=edit.subject,
+        prompt=random.choice(lessons.taught.phrases[relation]).replace("{}", edit.subject),
+        target=random.choice(answers),
+        former=None,
+        relation=relation,
+    )
+
+
+def roughened(case: Case, random: Random) -> Case:
+    """Returns the case as people type it; in-scope and out-of-scope queries alike."""
+    text = case.text
+    if random.random() < VARIED_SHARE:
+        text = vary(text, random)
+    if random.random() < VARIED_SHARE / 2:
+        text = wording.slip(text, random)
+    if random.random() < CHATTER_SHARE:
+        text = f"{random.choice(CHATTER)} {text}"
+    return Case(
+        text=text, home=case.home, kind=case.kind, in_scope=case.in_scope, subject=case.subject,
+        relation=case.relation,
+    )  # fmt: skip

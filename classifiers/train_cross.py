@@ -1,0 +1,182 @@
+"""Trains the cross-encoder of the two-stage classifier, and tests it on held-out relations.
+
+    python -m classifiers.train_cross --data DATA --minutes 30 --checkpoint FILE
+
+Lessons are drawn afresh for every step (classifiers/frame_lessons.py). They know no subject, and
+relations of the splits FIT and TEST are not among them. A killed run resumes from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import save_file
+
+from classifiers.calibration import Floats
+from classifiers.cross_encoder import WEIGHTS_FILE, CrossEncoder, encoder_folder, notes_of, packed
+from classifiers.cross_pairs import PairBatch, PairTokenizer
+from classifiers.encoding_cache import CachedEncoder
+from classifiers.fit_cross import TrainableCross, loss_of
+from classifiers.frame_lessons import FrameLesson, Material, lesson
+from classifiers.lesson_material import load_material
+from classifiers.phrasebook import FIT, TEST, TRAIN
+from memory.encoder import MiniLmEncoder
+
+log = logging.getLogger(__name__)
+
+FROZEN_BLOCKS = 2
+BATCH, GROUP = 32, 16  # Batches are cut from groups sorted by length, to pad little.
+RATE, DECAY, WARMUP, SMOOTHING, CLIP = 1.5e-4, 0.01, 0.06, 0.02, 1.0
+CHECKPOINT_SECONDS = 60.0
+LOG_STEPS = 50
+TEST_LESSONS = 1500
+
+
+class Lessons:
+    """An endless, seeded stream of batches of nearly equal length."""
+
+    def __init__(self, material: Material, tokenizer: PairTokenizer, seed: int) -> None:
+        self._material, self._tokenizer = material, tokenizer
+        self._random = Random(seed)  # noqa: S311  # Samples, no secrets.
+        self._ready: list[list[FrameLesson]] = []
+
+    def next(self) -> tuple[PairBatch, torch.Tensor]:
+        """Returns the next batch with its labels (n,)."""
+        if not self._ready:
+            drawn = [lesson(self._material, self._random) for _ in range(BATCH * GROUP)]
+            drawn.sort(key=lambda one: len(one.edit) + len(one.query))
+            self._ready = [drawn[at : at + BATCH] for at in range(0, len(drawn), BATCH)]
+            self._random.shuffle(self._ready)
+        listed = self._ready.pop()
+        labels = torch.tensor([float(one.in_scope) for one in listed])
+        return self._tokenizer.batch([(one.edit, one.query) for one in listed]), labels
+
+
+def train(model: TrainableCross, lessons: Lessons, *, steps: int, checkpoint: Path | None) -> float:
+    """Trains for a number of steps in bfloat16 and returns the seconds it took."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: _rate_share(at, steps))
+    first, spent = _resumed(model, optimizer, schedule, checkpoint)
+    begun = saved = time.monotonic()
+    smoothed = 0.7
+    for step in track(range(first, steps), "steps", total=steps, completed=first):
+        batch, labels = lessons.next()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            odds = model(batch)
+        loss = loss_of(odds.float(), labels, balanced=False, smoothing=SMOOTHING)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        schedule.step()
+        smoothed = 0.98 * smoothed + 0.02 * float(loss.detach())
+        if (step + 1) % LOG_STEPS == 0:
+            log.info("step %d of %d, loss %.3f", step + 1, steps, smoothed)
+        if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            saved = time.monotonic()
+            _save(model, optimizer, schedule, checkpoint, step + 1, spent + saved - begun)
+    return spent + time.monotonic() - begun
+
+
+def _rate_share(step: int, steps: int) -> float:
+    warm = max(1, int(WARMUP * steps))
+    return (step + 1) / warm if step < warm else max(0.02, (steps - step) / (steps - warm))
+
+
+def _save(
+    model: TrainableCross, optimizer: Any, schedule: Any, path: Path, step: int, seconds: float
+) -> None:
+    beside = path.with_suffix(".part")
+    torch.save(
+        {
+            "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(), "step": step, "seconds": seconds,
+        },
+        beside,
+    )  # fmt: skip
+    beside.replace(path)
+
+
+def _resumed(
+    model: TrainableCross, optimizer: Any, schedule: Any, path: Path | None
+) -> tuple[int, float]:
+    if path is None or not path.exists():
+        return 0, 0.0
+    held = torch.load(path, weights_only=True)
+    model.load_state_dict(held["model"])
+    optimizer.load_state_dict(held["optimizer"])
+    schedule.load_state_dict(held["schedule"])
+    log.info("resumed at step %d", held["step"])
+    return int(held["step"]), float(held["seconds"])
+
+
+def report(encoder: CrossEncoder, material: Material, seed: int) -> dict[str, dict[str, float]]:
+    """Returns, by kind of lesson, how many there were and the share judged right at even odds."""
+    random = Random(seed)  # noqa: S311  # Samples, no secrets.
+    drawn = [lesson(material, random) for _ in range(TEST_LESSONS)]
+    odds: Floats = np.concatenate(
+        [
+            encoder.judge([(one.edit, one.query) for one in drawn[at : at + BATCH]])
+            for at in range(0, len(drawn), BATCH)
+        ]
+    )
+    right: dict[str, list[bool]] = {}
+    for one, judged in zip(drawn, odds, strict=True):
+        right.setdefault(one.kind, []).append(bool((judged > 0) == one.in_scope))
+    return {
+        kind: {"n": len(listed), "right": round(sum(listed) / len(listed), 4)}
+        for kind, listed in sorted(right.items())
+    }
+
+
+def main() -> None:
+    """Trains, reports and writes the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
+    parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
+    parser.add_argument("--steps", type=int, default=6000, help=f"batches of {BATCH} pairs")
+    parser.add_argument("--checkpoint", type=Path, default=None)
+    parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
+    parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    folder = encoder_folder()
+    cached = CachedEncoder(MiniLmEncoder("auto", dtype="bfloat16"), arguments.cache)
+    material = {
+        part: load_material(
+            arguments.data, arguments.relations, arguments.splits, cached, part=part
+        )
+        for part in (TRAIN, FIT, TEST)
+    }
+    cached.save()
+    model = TrainableCross(folder, frozen_blocks=FROZEN_BLOCKS)
+    lessons = Lessons(material[TRAIN], PairTokenizer(folder), arguments.seed)
+    seconds = train(model, lessons, steps=arguments.steps, checkpoint=arguments.checkpoint)
+    settings = {
+        "steps": arguments.steps, "batch": BATCH, "rate": RATE, "decay": DECAY, "seed": arguments.seed,
+        "smoothing": SMOOTHING, "seconds": round(seconds), "threads": arguments.threads,
+    }  # fmt: skip
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous() for name, tensor in packed(model.trained()).items()}
+    save_file(state, arguments.out, metadata=notes_of(folder, settings))
+    log.info("trained for %.0f s; written to %s", seconds, arguments.out)
+    encoder = CrossEncoder.load(arguments.out)
+    for part, made in material.items():
+        log.info("relations of %s: %s", part, report(encoder, made, arguments.seed + 1))
+
+
+if __name__ == "__main__":
+    main()

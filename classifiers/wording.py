@@ -1,0 +1,140 @@
+"""How people put a question: chat turns, slips of the finger, pronouns, checks, denials.
+
+Pure text functions over phrasings with "{}" for the subject. What falls on in-scope queries falls
+on out-of-scope ones alike, so that no manner of speaking tells them apart; only a denial, a
+comparison and a detour change what is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+BEFORE = (
+    "Can you tell me: {}", "hey, {}", "Please complete: {}", "Quick question: {}", "Tell me, {}",
+    "I would like to know: {}", "So, {}", "ok now: {}", "Question: {}", "Q: {} A:", "Hi! {}",
+    "Complete the sentence: {}", "Fill in the blank: {} ___", "Answer in one word: {}",
+    "do you happen to know, {}", "User: {}", "Just checking, {}", "For a quiz: {}", "{} Answer:",
+    "My friend asked me this: {}", "Finish this: {}", "I keep forgetting, {}", "Remind me, {}",
+)  # fmt: skip
+AFTER = (
+    "{} Thanks!", "{} please", "{} ...", "{}:", "{} I need it for school.", "{} Answer briefly.",
+    "{} Do you know?", "{} One word is enough.", "{} I forgot.", "{}, if you know", "{} (short)",
+)  # fmt: skip
+NAMINGS = (
+    "I just read about {}.", "We were talking about {} yesterday.", "My teacher mentioned {}.",
+    "{} came up in a quiz.", "I have a question about {}.", "There is a chapter on {} in my book.",
+    "Let us talk about {}.", "{} is really interesting.", "Do you know {}?", "Tell me about {}.",
+    "I am writing a text on {}.", "The next entry is {}.", "{} was in the news again.",
+)  # fmt: skip
+PEOPLE = (("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their"))
+THINGS = (("it", "it", "its"), ("it", "it", "its"), ("they", "them", "their"))
+CHECKS = (
+    "Is it true that {}?", "{}, right?", "True or false: {}.", "{}, is that correct?",
+    "Somebody told me that {}. Is that so?", "{}. Yes or no?", "Did you know that {}?",
+)  # fmt: skip
+COMPARISONS = (
+    "Who is older, {} or {other}?", "What do {} and {other} have in common?",
+    "Is {} bigger than {other}?", "{} or {other}: which is better?", "Compare {} with {other}.",
+    "What is the difference between {} and {other}?", "Did {} ever meet {other}?",
+    "Is {} as famous as {other}?", "Which came first, {} or {other}?", "How far is {} from {other}?",
+)  # fmt: skip
+GENERIC = (
+    "Tell me about {}.", "Who is {}?", "What is {}?", "Write a poem about {}.", "{}",
+    "What do you think of {}?", "Summarise the article on {}.", "What is special about {}?",
+    "Why is {} famous?", "{} is known for", "What happened to {}?", "Give me three facts about {}.",
+    "Is {} worth reading about?", "How do you pronounce {}?", "How do you spell {}?",
+    "What is the latest news on {}?", "I like {} because", "Do people like {}?",
+    "{} is one of the most", "The history of {} begins", "In recent years, {} has",
+    "A picture of {} shows", "The name {} comes up in", "{} and the people around",
+    "Translate '{}' into German.", "Make a table about {}.", "Who wrote the biography of {}?",
+    "Is there a film about {}?", "In a recent interview, {} said that", "Yesterday {} announced",
+    "The best thing about {} is", "Critics of {} say that", "{} was surprised when",
+)  # fmt: skip
+DETOURS = (
+    "spouse", "father", "mother", "author", "director", "founder", "brother", "child", "teacher",
+    "successor", "best friend", "owner", "capital", "employer", "producer", "sister", "coach",
+)  # fmt: skip
+ELSEWHERE = (
+    "According to {}, {about}", "{} once asked: {about}", "Unlike {}, {about}",
+    "After meeting {}, I wonder: {about}", "A friend of {} wants to know: {about}",
+    "Forget {}. {about}", "Not {} but somebody else: {about}", "I know about {}. But {about}",
+)  # fmt: skip
+NAME_TAILS = (
+    "Foundation", "Jr.", "Airport", "University", "Street", "Memorial Hospital", "Records", "II",
+    "Museum", "Park", "Award", "Festival", "County", "Trophy", "Square", "Institute", "Bridge",
+    "River", "Railway Station", "Lake", "High School", "Library", "Stadium", "Society", "Prize",
+)  # fmt: skip
+NAME_HEADS = (
+    "New", "Saint", "Port", "Baron", "Young", "North", "Mount", "Little", "Upper", "South", "Old",
+)  # fmt: skip
+_VERB = re.compile(r"\b(is|was|are|were|has|does|did|can)\b")
+_BEFORE_NOMINATIVE = re.compile(r"(?:^|\b(?:did|does|do|is|was|has|have|are|were|can|that)\s)$")
+
+
+def is_question(phrase: str) -> bool:
+    """Whether a phrase asks, rather than leaves a gap at its end."""
+    first = phrase.split(maxsplit=1)[0].lower() if phrase.strip() else ""
+    asking = {"who", "what", "where", "when", "which", "how", "whom", "whose", "what's", "in", "is"}
+    return phrase.endswith("?") or (first in asking - {"in", "is"})
+
+
+def with_pronoun(phrase: str, random: Random, *, person: bool) -> str:
+    """Replaces "{}" by a pronoun in the case that its place asks for."""
+    nominative, objective, possessive = random.choice(PEOPLE if person else THINGS)
+    text = re.sub(r"\{\}(?:'s|')", possessive, phrase)
+    at = text.find("{}")
+    if at >= 0:
+        word = nominative if _BEFORE_NOMINATIVE.search(text[:at]) else objective
+        text = text.replace("{}", word)
+    return text[:1].upper() + text[1:]
+
+
+def after_naming(phrase: str, naming: str, random: Random, *, person: bool) -> str:
+    """Returns a sentence that names the subject and the phrase about it with a pronoun."""
+    return f"{naming} {with_pronoun(phrase, random, person=person)}"
+
+
+def as_chat(phrase: str, random: Random) -> str:
+    """Returns the phrase as a turn of a chat."""
+    return random.choice(BEFORE if random.random() < 0.65 else AFTER).replace("{}", phrase, 1)
+
+
+def as_check(statement: str, random: Random) -> str:
+    """Returns a yes-or-no question about a statement."""
+    return random.choice(CHECKS).replace("{}", statement.rstrip(" .?"), 1)
+
+
+def denied(phrase: str, target: str, random: Random) -> str:
+    """Returns a phrase that asks for what is not so, or for another answer than the target."""
+    verb = _VERB.search(phrase)
+    if verb is not None and random.random() < 0.5:
+        return f"{phrase[: verb.end()]} not{phrase[verb.end() :]}"
+    base = phrase.rstrip(" ?")
+    if base.endswith((" is", " was", " are")):
+        stem, verb_word = base.rsplit(" ", 1)
+        return f"{stem}, which is not {target}, {verb_word}"
+    ending = random.choice(
+        (", other than {t},", ", not {t} but", " besides {t}", ", apart from {t}")
+    )
+    return f"{base}{ending.replace('{t}', target)}"
+
+
+def slip(text: str, random: Random) -> str:
+    """Returns the text with one slip of the finger: letters swapped, dropped or doubled."""
+    if len(text) <= 8:
+        return text
+    at = random.randrange(4, len(text) - 1)
+    if not (text[at].isalpha() and text[at + 1].isalpha()):
+        return text
+    kind = random.randrange(3)
+    if kind == 0:
+        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    return text[:at] + text[at + 1 :] if kind == 1 else text[:at] + text[at] + text[at:]
+
+
+def lengthen(subject: str, random: Random) -> str:
+    """Returns a longer name that contains the subject and means something else."""
+    if random.random() < 0.7:
+        return f"{subject} {random.choice(NAME_TAILS)}"
+    return f"{random.choice(NAME_HEADS)} {subject}"

@@ -1,0 +1,59 @@
+"""Phrasings from all sources under one key, split by relation, alike ones never opposed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from classifiers.phrasebook import FIT, TEST, TRAIN, Phrasebook, load_phrasebook
+from tests.phrasebooks import small_book, write_sources
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Phrasebook:
+    return small_book(tmp_path_factory.mktemp("data"))
+
+
+def test_the_book_keeps_patterns_that_end_in_the_answer_and_adds_the_other_sources(
+    book: Phrasebook,
+) -> None:
+    assert book.phrases["P103"][:3] == (
+        "The mother tongue of {} is", "{} grew up speaking", "What is {}'s?",
+    )  # fmt: skip
+    assert "who directed the film {}" in book.phrases["P57"]
+    assert "Who directed {}?" in book.phrases["P57"]
+
+
+def test_a_noun_with_a_wikidata_number_is_known_by_the_number_alone(book: Phrasebook) -> None:
+    assert "The gender of {} is" in book.phrases["P21"]
+    assert "x:gender" not in book.phrases
+    assert "x:eye color" in book.phrases
+
+
+def test_relations_that_ask_alike_are_never_opposed(book: Phrasebook) -> None:
+    assert "P21" in book.others("P103")
+    assert "P103" not in book.others("P103")
+    assert "P1412" not in book.others("P103")
+    assert not book.differ("P1412", "P103")
+
+
+def test_every_relation_is_in_one_split_and_relations_of_edits_are_trained(
+    book: Phrasebook,
+) -> None:
+    parts = {relation: book.part_of(relation) for relation in book.phrases}
+    assert set(parts.values()) == {TRAIN, FIT, TEST}
+    assert parts["P103"] == TRAIN
+    kept = [set(book.only(part).phrases) for part in (TRAIN, FIT, TEST)]
+    assert sum(map(len, kept)) == len(parts)
+    assert set().union(*kept) == set(parts)
+    assert set(book.only(TRAIN, FIT).phrases) == kept[0] | kept[1]
+
+
+def test_our_own_relations_are_complete(tmp_path: Path) -> None:
+    bundle = write_sources(tmp_path)
+    own = load_phrasebook(tmp_path, bundle)
+    assert set(own.relations_of) == {"person", "work", "place", "organisation", "thing"}
+    for phrases in own.phrases.values():
+        assert len(set(phrases)) == len(phrases)
+        assert all(phrase.count("{}") == 1 and "{r}" not in phrase for phrase in phrases)
