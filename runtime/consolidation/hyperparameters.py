@@ -39,6 +39,9 @@ class Hyperparameters:
     covariance_samples: int = 5000  # Texts.
     prefixes: int = 5
     prefix_tokens: int = 10
+    contrast_subjects: int = 0  # Rows to keep: the sentence about so many other subjects.
+    contrast_sentences: int = 0  # Rows to keep: so many other sentences about the subject.
+    contrast_weight: float = 1.0  # What such a row counts beside one of a fact's.
     answers_end: bool = False  # The model was taught to end its answers: the end is a target too.
     nullspace_threshold: float = 2e-2  # AlphaEdit: share of the mean eigenvalue of C.
     nullspace_ridge: float = 10.0  # AlphaEdit: L₂.
@@ -190,6 +193,9 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "covariance_samples": (values.covariance_samples >= 1, "1 or more"),
         "prefixes": (0 <= values.prefixes <= 100, "0 to 100"),
         "prefix_tokens": (1 <= values.prefix_tokens <= 100, "1 to 100"),
+        "contrast_subjects": (0 <= values.contrast_subjects <= 50, "0 to 50"),
+        "contrast_sentences": (0 <= values.contrast_sentences <= 14, "0 to 14"),
+        "contrast_weight": (values.contrast_weight > 0, "above 0"),
         "nullspace_threshold": (values.nullspace_threshold > 0, "above 0"),
         "nullspace_ridge": (values.nullspace_ridge > 0, "above 0"),
     }

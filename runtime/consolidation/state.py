@@ -26,7 +26,7 @@ def state_targets(
     flat = rows.flat
     _, outputs = bench.look(flat, {}, outputs=[watched])
     states = outputs[watched]  # (rows, d)
-    first = torch.tensor([_first_row(rows, fact) for fact in range(rows.facts)])
+    first = torch.tensor(rows.first)
     targets = bench.targets(
         rows,
         states[first][:, None],
@@ -34,9 +34,4 @@ def state_targets(
         bench.settings.objective,
         progress,
     )
-    owner = torch.tensor([lesson.fact for lesson in flat])
-    return targets, states + targets.delta[owner, 0].double(), watched
-
-
-def _first_row(rows: Rows, fact: int) -> int:
-    return sum(len(one) for one in rows.lessons[:fact])
+    return targets, rows.wanted(states, targets.delta[:, 0]), watched

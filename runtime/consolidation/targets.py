@@ -146,7 +146,7 @@ class _Search:
                 continue
             self.loss[fact], self.took[fact] = nll[i].detach(), right[i]
             last = int(self.steps[fact]) + 1 >= self._how.steps
-            if float(total[i]) < self._how.stop_loss or last:
+            if float(total[i].detach()) < self._how.stop_loss or last:
                 at_work.discard(fact)
             self.steps[fact] += 1
         going = torch.tensor([fact in at_work for fact in facts])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from memory.errors import ConsolidationFailed
+from runtime.consolidation.contrasts import other_sentences, other_subjects
 from runtime.consolidation.contract import Delta, EditorReport, Fact, MatrixDelta, Progress
 from runtime.consolidation.corpus import Corpus
 from runtime.consolidation.covariance import MomentStore
@@ -34,28 +36,46 @@ class Rows:
 
     lessons: list[list[Lesson]]
     essence: list[Lesson]
+    kept: list[Lesson]  # Rows to which nothing is to be added.
+    kept_weight: float
     facts: int
 
     @property
     def flat(self) -> list[Lesson]:
-        """All rows, fact by fact."""
-        return [lesson for fact in self.lessons for lesson in fact]
+        """All rows: those of the facts, fact by fact, then those to be kept."""
+        return [lesson for fact in self.lessons for lesson in fact] + self.kept
+
+    @property
+    def first(self) -> list[int]:
+        """Place of each fact's bare prompt among all rows."""
+        return list(accumulate((len(one) for one in self.lessons[:-1]), initial=0))
+
+    def wanted(self, states: Tensor, delta: Tensor) -> Tensor:
+        """Returns what should stand at the rows (rows, d) float64: the states, plus δ (n, d) where
+        a fact is taught."""
+        wanted = states.clone()
+        for row, lesson in enumerate(self.flat):
+            if lesson.answer:
+                wanted[row] += delta[lesson.fact].double()
+        return wanted
 
     def columns(self, kind: Columns) -> Tensor:
-        """Returns the matrix (rows, n) that turns what stands at rows into columns."""
-        flat = self.flat
+        """Returns the matrix (rows, n) that turns what stands at rows into columns.
+
+        A row that is its own column counts as its share of its fact, a kept one as its weight:
+        K Kᵀ and R Kᵀ become weighted sums.
+        """
+        taught = [lesson for fact in self.lessons for lesson in fact]
         if kind is Columns.EACH:
-            # A row counts as its share of its fact: K Kᵀ and R Kᵀ become weighted sums.
-            return torch.diag(
-                torch.tensor(
-                    [(one.weight * len(self.lessons[one.fact])) ** 0.5 for one in flat],
-                    dtype=torch.float64,
-                )
-            )
-        mixing = torch.zeros(len(flat), self.facts, dtype=torch.float64)
-        for row, lesson in enumerate(flat):
-            mixing[row, lesson.fact] = lesson.weight
-        return mixing
+            shares = [(one.weight * len(self.lessons[one.fact])) ** 0.5 for one in taught]
+            mixing = torch.diag(torch.tensor(shares, dtype=torch.float64))
+        else:
+            mixing = torch.zeros(len(taught), self.facts, dtype=torch.float64)
+            for row, lesson in enumerate(taught):
+                mixing[row, lesson.fact] = lesson.weight
+        return torch.block_diag(
+            mixing, self.kept_weight**0.5 * torch.eye(len(self.kept), dtype=torch.float64)
+        )
 
 
 class Workbench:
@@ -119,7 +139,32 @@ class Workbench:
             end=end if how.answers_end else None,
         )
         essence = essence_of(self.codec, facts, how.fact_token) if how.objective.kl_factor else []
-        return Rows(lessons=lessons, essence=essence, facts=len(facts))
+        return Rows(
+            lessons=lessons,
+            essence=essence,
+            kept=self._kept(facts),
+            kept_weight=how.contrast_weight,
+            facts=len(facts),
+        )
+
+    def _kept(self, facts: Sequence[Fact]) -> list[Lesson]:
+        """Returns the rows that share a fact's sentence or subject, but not both."""
+        how = self.settings
+        swapped = [
+            (place, text)
+            for place, fact in enumerate(facts)
+            for text in other_subjects(fact, how.contrast_subjects, how.seed)
+        ]
+        turned = [
+            (place, text)
+            for place, fact in enumerate(facts)
+            for text in other_sentences(fact, how.contrast_sentences, how.seed)
+        ]
+        return [
+            Lesson(fact=place, prompt=ids, site=len(ids) - 1, answer=(), weight=0.0)
+            for place, text in swapped + turned
+            for ids in (self.codec.prompt(text),)
+        ]
 
     def moments(self, layers: Sequence[int], progress: Progress) -> dict[int, Tensor]:
         """Returns the layers' second moments, (d_in, d_in) float64."""

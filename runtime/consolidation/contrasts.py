@@ -1,0 +1,77 @@
+"""Prompts that an edit must leave alone: its own sentence about other subjects, and its subject in
+other sentences.
+
+At the prompt's last token a key holds the phrase as well as the subject. Rows that share one but
+not the other, with nothing to be added, leave an editor only what they have in common: the fact.
+They need no data: the subjects are well known names of many kinds, and a name that does not suit
+the sentence still shares its phrase.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from runtime.consolidation.contract import Fact
+
+NAMES = (
+    "Albert Einstein", "Marie Curie", "Napoleon", "Mozart", "William Shakespeare", "Cleopatra",
+    "Charles Darwin", "Nelson Mandela", "Frida Kahlo", "Pablo Picasso", "Leonardo da Vinci",
+    "Isaac Newton", "Abraham Lincoln", "Winston Churchill", "Mahatma Gandhi", "Elvis Presley",
+    "Johann Sebastian Bach", "Leo Tolstoy", "Jane Austen", "Galileo Galilei", "Confucius",
+    "Usain Bolt", "Serena Williams", "Michael Jordan", "Diego Maradona", "Charlie Chaplin",
+    "Marilyn Monroe", "Akira Kurosawa", "Sigmund Freud", "Immanuel Kant", "Vincent van Gogh",
+    "Tokyo", "Cairo", "Berlin", "Nairobi", "Buenos Aires", "Sydney", "Toronto", "Istanbul",
+    "Brazil", "Norway", "Kenya", "Vietnam", "Portugal", "Canada", "Egypt", "Japan", "Greece",
+    "the Amazon", "Mount Everest", "the Sahara", "Lake Victoria", "the Danube", "Siberia",
+    "Toyota", "Nokia", "Siemens", "Boeing", "Samsung", "Unilever", "Lego", "Sony", "Volvo",
+    "Harvard University", "the Louvre", "NASA", "the Red Cross", "UNESCO", "the BBC",
+    "Linux", "Photoshop", "the iPhone", "Wikipedia", "Minecraft", "Game of Thrones",
+    "The Godfather", "Casablanca", "Don Quixote", "Hamlet", "The Beatles", "Metallica",
+    "the Eiffel Tower", "the Taj Mahal", "the Titanic", "Buddhism", "football", "the violin",
+)  # fmt: skip
+
+SENTENCES = (
+    "{} is a",
+    "{} was born in",
+    "{} died in",
+    "{} works as a",
+    "{} is located in",
+    "{} was created by",
+    "{} is known for",
+    "The language of {} is",
+    "The capital of {} is",
+    "The owner of {} is",
+    "Who is {}?",
+    "What does {} do?",
+    "When was {} founded?",
+    "Which country does {} come from?",
+)
+
+
+def other_subjects(fact: Fact, count: int, seed: int) -> list[str]:
+    """Returns the edit's own prompt about `count` other subjects, drawn from the seed and edit."""
+    draw = random.Random(f"{seed}/{fact.subject}/{fact.prompt}")  # noqa: S311
+    names = [name for name in NAMES if name.casefold() != fact.subject.casefold()]
+    pattern = re.compile(re.escape(fact.subject), re.IGNORECASE)
+    prompts = (fact.prompt, *fact.paraphrases)
+    chosen = draw.sample(names, min(count, len(names)))
+    return [
+        pattern.sub(lambda _, name=name: name, prompts[number % len(prompts)])
+        for number, name in enumerate(chosen)
+    ]
+
+
+def other_sentences(fact: Fact, count: int, seed: int) -> list[str]:
+    """Returns `count` other sentences about the edit's subject, drawn likewise."""
+    draw = random.Random(f"{seed}/{fact.prompt}/{fact.subject}")  # noqa: S311
+    known = {prompt.casefold() for prompt in (fact.prompt, *fact.paraphrases)}
+    texts = [sentence.replace("{}", fact.subject) for sentence in SENTENCES]
+    texts = [text for text in texts if text.casefold() not in known]
+    return draw.sample(texts, min(count, len(texts)))
+
+
+def same_answer(first: Sequence[int], second: Sequence[int]) -> bool:
+    """Whether two greedy beginnings of answers are the same: then the sentences ask the same."""
+    return list(first) == list(second)
