@@ -8,7 +8,8 @@ through the server's own query runner.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from evaluation.bm25 import Bm25Index
@@ -18,8 +19,7 @@ from evaluation.probes import Probe
 from evaluation.scopes import BM25, NOTHING
 from evaluation.workbench import Workbench
 from memory.errors import InvalidInput
-from memory.record import EditDraft, EditId, EditsPolicy, Namespace, Provenance, Route, RouteKind
-from runtime.build import PATHS
+from memory.record import EditDraft, EditId, EditsPolicy, Namespace, Provenance, RouteKind
 from runtime.engine.contract import Sampling, ScoredContinuation
 from runtime.question import Question, Routing
 
@@ -29,9 +29,9 @@ TARGET = "target"
 _SERIAL = itertools.count()
 
 
-def known_methods() -> tuple[str, ...]:
-    """The names that `--method` takes."""
-    return tuple(dict.fromkeys((AUTO, *PATHS, TARGET, NO_EDITS)))
+def known_methods(paths: Iterable[str]) -> tuple[str, ...]:
+    """The names that `--method` takes, of a server with these paths."""
+    return tuple(dict.fromkeys((AUTO, *paths, TARGET, NO_EDITS)))
 
 
 class MemoryMethod:
@@ -46,9 +46,10 @@ class MemoryMethod:
         sampling: Sampling,
         error_budget: float | None = None,
     ) -> None:
-        if name not in known_methods():
+        known = known_methods(bench.paths)
+        if name not in known:
             raise InvalidInput(
-                f"unknown method {name!r}; known are {', '.join(known_methods())}", field="method"
+                f"unknown method {name!r}; known are {', '.join(known)}", field="method"
             )
         self.name = name
         self.scope = NOTHING if name == NO_EDITS else bench.scope_name(scope)
@@ -58,9 +59,9 @@ class MemoryMethod:
 
     @property
     def fingerprint(self) -> str:
-        """Classifier with its weights, budget, sampling, and the settings of routes and paths."""
-        settings = self._bench.runtime.settings.model_dump(mode="json")
-        return repr((self.chooser, self._budget, asdict(self.sampling), paths_settings(settings)))
+        """Classifier with its weights, budget, sampling, settings, and the paths' own models."""
+        parts = (self.chooser, self._budget, asdict(self.sampling), self._bench.answering)
+        return json.dumps(parts, sort_keys=True, default=str)
 
     @property
     def chooser(self) -> str:
@@ -78,8 +79,8 @@ class MemoryMethod:
     def routing(self, namespace: Namespace, forced: tuple[EditId, ...] = ()) -> Routing:
         """How the server is asked to route."""
         path = "" if self.name in (AUTO, TARGET, NO_EDITS) else self.name
-        if self.name == AUTO and AUTO in PATHS:
-            path = AUTO
+        if self.name == AUTO and AUTO in self._bench.paths:
+            path = AUTO  # The server's own rule, whatever its settings name as default.
         policy = EditsPolicy.FORCE if forced else EditsPolicy.AUTO
         if self.name == NO_EDITS:
             policy = EditsPolicy.OFF
@@ -142,7 +143,7 @@ class HeldMemory:
         question = method.question(probe, method.routing(self._namespace, self._forced(probe)))
         explained = await runner.explain(question)
         routed = _routed(explained.provenance, own)
-        done = self._decoded(probe, explained.provenance.route)
+        done = self._decoded(probe, explained.provenance)
         said, scored = None, None
         if want.say and method.name == TARGET and routed.edited:
             target = explained.provenance.route.hits[0].candidate.edit.target
@@ -165,15 +166,15 @@ class HeldMemory:
         place, _ = self._bm25.best(probe.prompt)
         return (list(self._edits)[place],)
 
-    def _decoded(self, probe: Probe, route: Route) -> list[object]:
+    def _decoded(self, probe: Probe, provenance: Provenance) -> list[object]:
         """What the decoded answer depends on."""
-        asked = [probe.prompt, probe.messages, asdict(self._method.sampling)]
+        route = provenance.route
+        asked: list[object] = [probe.prompt, probe.messages, asdict(self._method.sampling)]
         if route.kind is RouteKind.BASE:
             return ["base", *asked]
         used = [hit.candidate.edit for hit in route.hits]
         facts = [(e.subject, e.prompt, e.target, e.former, e.aliases) for e in used]
-        settings = self._bench.runtime.settings.model_dump(mode="json")
-        return [route.path, paths_settings(settings), facts, *asked]
+        return [route.path, self._bench.answering, facts, provenance.read_as, *asked]
 
     async def _say(self, question: Question) -> Said:
         answer = await self._bench.runner(self._classifier_scope).generate(question)
@@ -192,11 +193,6 @@ class HeldMemory:
             target_share=token_share(scores[0].greedy),
             former_nll=_nll(scores[1]) if len(scores) > 1 else None,
         )
-
-
-def paths_settings(settings: dict[str, object]) -> dict[str, object]:
-    """The settings that an answer depends on: all but where and how fast the server runs."""
-    return {k: v for k, v in settings.items() if k not in ("server", "memory", "encoder")}
 
 
 def _routed(provenance: Provenance, own: Sequence[EditId]) -> Routed:

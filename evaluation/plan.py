@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from evaluation.memory_method import AUTO, NO_EDITS, TARGET, known_methods
+from evaluation.memory_method import NO_EDITS, TARGET, known_methods
 from evaluation.scopes import BM25, NOTHING, OURS, known_scopes
 from memory.errors import InvalidInput
-from runtime.build import CLASSIFIERS, PATHS
 
 IN_CONTEXT = "in_context"
 COUNTERFACTUAL = "counterfactual"
@@ -24,25 +23,30 @@ BASELINE_PAIRS = (
 
 
 def method_pairs(
-    methods: Iterable[str], scopes: Iterable[str], *, baselines: bool, default_scope: str
+    methods: Iterable[str],
+    scopes: Iterable[str],
+    *,
+    baselines: bool,
+    default_scope: str,
+    paths: Collection[str],
 ) -> list[tuple[str, str]]:
-    """Returns (method, scope) pairs, each once, those asked for first, "no edits" before all.
+    """Returns (method, scope) pairs, each once, "no edits" first, then those asked for.
 
-    Raises InvalidInput for unknown names. Baselines whose parts this build lacks are left out.
+    `paths` are those that the server has. Raises InvalidInput for names that it has not; baselines
+    whose parts are not there are left out.
     """
-    _check("method", methods, known_methods())
+    _check("method", methods, known_methods(paths))
     _check("scope", scopes, known_scopes())
     wanted = [(NO_EDITS, NOTHING)]
     wanted += [(m, s) for s in scopes for m in methods if m != NO_EDITS]
     if baselines:
-        wanted += [pair for pair in BASELINE_PAIRS if _is_there(*pair)]
+        wanted += [pair for pair in BASELINE_PAIRS if _is_there(*pair, paths)]
     named = [(m, default_scope if s == OURS else s) for m, s in wanted]
     return list(dict.fromkeys(named))
 
 
-def _is_there(method: str, scope: str) -> bool:
-    path_is = method in (AUTO, TARGET) or method in PATHS
-    return path_is and (scope in known_scopes() or scope in CLASSIFIERS)
+def _is_there(method: str, scope: str, paths: Collection[str]) -> bool:
+    return method in known_methods(paths) and scope in known_scopes()
 
 
 def _check(what: str, names: Iterable[str], known: tuple[str, ...]) -> None:

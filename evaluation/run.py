@@ -7,18 +7,20 @@ journal makes every answer durable; tables and report are made anew at the end o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evaluation.asking import Asker, Block, Setting, Task, tasks_of
 from evaluation.extras import read_far, read_fillers, read_labels, shipped, with_turns
+from evaluation.fluency import SAMPLING, fluency_tasks, ngram_entropy
 from evaluation.groups import Group, make_groups
 from evaluation.journal import Journal, code_version
 from evaluation.latency import quantile, time_editing, time_routing
 from evaluation.memory_method import NO_EDITS, MemoryMethod
 from evaluation.method import Said, Want
-from evaluation.metrics import Rate
+from evaluation.metrics import Rate, mean
 from evaluation.options import Options
 from evaluation.outcome import Outcome
 from evaluation.plan import method_pairs
@@ -30,10 +32,13 @@ from evaluation.sequential import ask_sequentially
 from evaluation.summary import summarise
 from evaluation.table import Row, make_rows
 from evaluation.workbench import Workbench
+from memory.errors import StartupError
 from memory.record import EditDraft
-from runtime.build import Runtime, build_runtime
-from runtime.config import read_settings
+from runtime.build import Runtime, build_runtime, counterfactual_model, model_folder
+from runtime.config import POCKET_COUNTERFACTUAL, Settings, read_settings
 from runtime.engine.contract import Sampling
+
+log = logging.getLogger(__name__)
 
 SOURCES = ("memory", "classifiers", "runtime")  # What makes an answer.
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +64,12 @@ class Result:
     route_ms: Mapping[tuple[str, int], tuple[float, ...]]  # (scope, edits) to single queries.
 
 
-def run(options: Options, progress: Progress) -> Result:
+def run(
+    options: Options,
+    progress: Progress,
+    *,
+    build: Callable[[Settings], Runtime] = build_runtime,
+) -> Result:
     """Runs an evaluation to its end. Raises InvalidInput, StartupError."""
     data = read_dataset(options.dataset, options.file)
     fillers = read_fillers(options.fillers) if options.fillers else ()
@@ -71,15 +81,7 @@ def run(options: Options, progress: Progress) -> Result:
         data = with_turns(data, turns)
     sizes = (1,) if options.protocol == "single" else options.edits
     plans = {size: _groups(options, data, size, fillers, far) for size in sizes}
-    runtime = build_runtime(
-        read_settings(
-            {
-                **options.settings,
-                "memory": {"directory": options.out / "memory"},
-                "model": {"queue_max": 8 * options.at_once, **options.settings.get("model", {})},
-            }
-        )
-    )
+    runtime = build(server_settings(options))
     try:
         code = code_version(ROOT, SOURCES)
         with Journal(options.out / "answers.jsonl", code, any_code=options.any_code) as journal:
@@ -98,6 +100,22 @@ def run(options: Options, progress: Progress) -> Result:
                 bench.close()
     finally:
         runtime.close()
+
+
+def server_settings(options: Options) -> Settings:
+    """The server's settings: the caller's, a memory of the run's own, room for all probes.
+
+    The counterfactual model is loaded where some method may need it and it is there.
+    """
+    flags = {name: dict(fields) for name, fields in options.settings.items()}
+    flags["memory"] = {**flags.get("memory", {}), "directory": options.out / "memory"}
+    flags["model"] = {"queue_max": 8 * options.at_once, **flags.get("model", {})}
+    settings = read_settings(flags)
+    shipped_there = Path(model_folder(POCKET_COUNTERFACTUAL)).is_dir()
+    if counterfactual_model(settings) is None and shipped_there:
+        flags["counterfactual"] = {"model": POCKET_COUNTERFACTUAL}
+        settings = read_settings(flags)
+    return settings
 
 
 def _groups(
@@ -145,12 +163,14 @@ class _Run:
         self, plans: Mapping[int, Sequence[Group]], far: Sequence[Probe]
     ) -> Result:
         """Asks all blocks and returns the result."""
-        pairs = method_pairs(
+        wanted = method_pairs(
             self._options.methods,
             self._options.scopes,
             baselines=self._options.baselines,
             default_scope=self._runtime.settings.routing.classifier,
+            paths=self._bench.paths,
         )
+        pairs = [pair for pair in wanted if self._can(*pair)]
         if self._want.say:
             await self._no_edits(far)
         for size, groups in plans.items():
@@ -158,8 +178,22 @@ class _Run:
                 if name != NO_EDITS:
                     await self._block(self._method(name, scope), size, groups)
             await self._speed(size, groups, [scope for _, scope in pairs])
+        largest = max(plans)
+        await self._fluency(pairs, largest, plans[largest][0])
         await self._reference()
         return self._result()
+
+    def _can(self, name: str, scope: str) -> bool:
+        """Whether a pair's parts load. Raises StartupError for one that was asked for."""
+        try:
+            self._method(name, scope)
+        except StartupError:
+            named = {self._bench.scope_name(each) for each in self._options.scopes}
+            if scope in named and name in self._options.methods:
+                raise
+            log.warning("the baseline %s / %s is left out", name, scope, exc_info=True)
+            return False
+        return True
 
     async def _no_edits(self, far: Sequence[Probe]) -> None:
         """Asks the frozen model everything once: a baseline, and what locality is held against."""
@@ -167,7 +201,7 @@ class _Run:
         limited = records if self._options.limit is None else records[: self._options.limit]
         group = Group(edits=(), records=limited, fillers=frozenset(), far=tuple(far))
         method = self._method(NO_EDITS, NOTHING)
-        block = Block(method=NO_EDITS, scope=NOTHING, edits=0, protocol="none")
+        block = Block(method=NO_EDITS, scope=NOTHING, edits=0, protocol=_protocol(0))
         tasks = self._tasks(group)
         self._progress.begin("no edits", len(tasks))
         outcomes = await self._asker.ask_all(method, block, group, tasks)
@@ -182,7 +216,7 @@ class _Run:
             method=method.name,
             scope=method.scope,
             edits=size,
-            protocol="single" if size == 1 else "batch",
+            protocol=_protocol(size),
         )
         tasks = [self._tasks(group) for group in groups]
         self._progress.begin(_title(block), sum(map(len, tasks)))
@@ -228,6 +262,27 @@ class _Run:
         block = Block(method="-", scope="-", edits=size, protocol="alone")
         self._rates += [(block, made, took) for made, took in time_editing(self._runtime, group)]
 
+    async def _fluency(self, pairs: Sequence[tuple[str, str]], size: int, group: Group) -> None:
+        """Long sampled answers with the most edits in force, journalled as all others."""
+        tasks = fluency_tasks(self._tasks(group), self._options.fluency)
+        if not self._want.say or not tasks:
+            return
+        for name, scope in pairs:
+            method = self._method(name, scope, sampling=SAMPLING)
+            plain = name == NO_EDITS
+            block = Block(
+                method=name,
+                scope=method.scope,
+                edits=0 if plain else size,
+                protocol=_protocol(0 if plain else size),
+            )
+            self._progress.begin(f"fluency of {_title(block)}", len(tasks))
+            held = replace(group, edits=(), fillers=frozenset()) if plain else group
+            outcomes = await self._asker.ask_all(method, block, held, tasks)
+            texts = [o.asked.said.text for o in outcomes if o.asked.said is not None]
+            made = mean("fluency", [ngram_entropy(text) for text in texts])
+            self._rates.append((block, made, sum(o.seconds for o in outcomes)))
+
     async def _reference(self) -> None:
         """Compares a sample of the BASE answers with transformers alone."""
         if not self._want.say or not self._options.reference:
@@ -242,12 +297,13 @@ class _Run:
         ):
             self._rates += [(block, made, took) for made in rates]
 
-    def _method(self, name: str, scope: str) -> MemoryMethod:
+    def _method(self, name: str, scope: str, *, sampling: Sampling | None = None) -> MemoryMethod:
         return MemoryMethod(
             self._bench,
             name,
             scope,
-            sampling=Sampling(max_tokens=self._options.max_tokens, stop=self._options.stop),
+            sampling=sampling
+            or Sampling(max_tokens=self._options.max_tokens, stop=self._options.stop),
             error_budget=self._budget(scope),
         )
 
@@ -283,6 +339,10 @@ class _Run:
 
 def _quantiles(times: Sequence[float]) -> list[Rate]:
     return [quantile("scope_ms_p50", times, 0.5), quantile("scope_ms_p99", times, 0.99)]
+
+
+def _protocol(size: int) -> str:
+    return {0: "none", 1: "single"}.get(size, "batch")
 
 
 def _title(block: Block) -> str:

@@ -22,11 +22,16 @@ from evaluation.scopes import OURS, make_scope
 from memory.contracts import Encoder, Matrix
 from memory.errors import Overloaded
 from memory.record import ConflictPolicy, EditDraft, Namespace, Vector
-from runtime.build import Runtime
+from runtime.build import PATHS, Runtime
+from runtime.paths.choice import AUTO
+from runtime.paths.contract import BASE_MODEL
+from runtime.paths.counterfactual import COUNTERFACTUAL
 from runtime.query_runner import QueryRunner
 
 T = TypeVar("T")
 
+ELSEWHERE = ("server", "memory", "encoder", "model", "routing")
+"""Sections that do not change an answer, or that stand elsewhere in its key."""
 WRITTEN_AT_ONCE = 256
 OVERLOAD_PAUSE_S = 0.05
 OVERLOAD_PATIENCE = 2400  # Pauses: two minutes.
@@ -81,6 +86,26 @@ class Workbench:
         self._classifiers: dict[str, ScopeClassifier] = {}
         self._runners: dict[str, QueryRunner] = {}
         self._memo: dict[str, asyncio.Future[object]] = {}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths that the server was built with; "auto" where there is something to choose."""
+        runtime = self.runtime
+        on_base = runtime.settings.counterfactual.model == BASE_MODEL
+        has_model = on_base or runtime.counterfactual is not None
+        named = [name for name in PATHS if has_model or name != COUNTERFACTUAL]
+        return (*named, *([AUTO] if has_model else []))
+
+    @property
+    def answering(self) -> dict[str, object]:
+        """What answers depend on besides model, edits and question: settings, and other models."""
+        settings = self.runtime.settings.model_dump(mode="json")
+        other = self.runtime.counterfactual
+        return {
+            **{name: held for name, held in settings.items() if name not in ELSEWHERE},
+            "routing": {n: settings["routing"][n] for n in ("candidates", "namespace_budgets")},
+            "other_model": other.info.fingerprint if other is not None else "",
+        }
 
     def scope_name(self, name: str) -> str:
         """The classifier that a name on the command line stands for."""

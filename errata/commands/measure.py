@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.progress import (
@@ -23,7 +23,7 @@ from rich.progress import (
 
 from errata.commands.options import AsJson
 from errata.commands.outcome import UsageProblem, reported
-from errata.commands.serve import Config, Device, Model, Threads
+from errata.commands.serve import Config, Counterfactual, Device, Model, Threads
 from errata.records import to_line
 from errata.show import Screen
 
@@ -186,6 +186,7 @@ def eval_(
     model: Model = None,
     device: Device = None,
     threads: Threads = None,
+    counterfactual: Counterfactual = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -228,18 +229,13 @@ def eval_(
             error_budget=error_budget,
             any_code=any_code,
             at_once=at_once,
-            settings=_server_flags(model=model, device=device, threads=threads),
+            settings={
+                # The reference of BASE answers decodes in fp32, so the server does too.
+                "model": {"name": model, "device": device, "threads": threads, "dtype": "fp32"},
+                "counterfactual": {"model": counterfactual},
+            },
         )
         _run(screen, options, config)
-
-
-def _server_flags(
-    *, model: str | None, device: str | None, threads: int | None
-) -> dict[str, dict[str, Any]]:
-    """What `errata serve` would be told; the reference decodes in fp32, so the server does too."""
-    return {
-        "model": {"name": model, "device": device, "threads": threads, "dtype": "fp32"},
-    }
 
 
 def _run(screen: Screen, options: Options, config: Path | None) -> None:
