@@ -16,6 +16,7 @@ from memory.conflicts import normalise
 from memory.errors import InvalidInput
 from memory.limits import MemoryLimits
 from memory.record import EditDraft, EditId, Namespace
+from memory.surface import is_boundary
 
 NAMESPACE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,62}")
 EDIT_ID_PATTERN = re.compile(r"[a-z][a-z0-9-]{3,62}")
@@ -171,16 +172,36 @@ def check_expiry(expires_at_s: float | None, *, now_s: float | None, field: str)
 
 
 def check_mention(prompt: str, names: Sequence[str], *, at: str) -> None:
-    """Raises InvalidInput unless the prompt mentions one of the names, the subject first."""
+    """Raises InvalidInput unless the prompt mentions one of the names, the subject first.
+
+    A name does not begin or end inside a word, as for the subject matcher ("Ann" is not in "Anna");
+    unlike there, case never matters.
+    """
     text = normalise(prompt)
-    if any(normalise(name) in text for name in names):
+    spelled = [normalise(name) for name in names]
+    if any(_stands_in(name, text) for name in spelled):
         return
+    inside = next((name for name, form in zip(names, spelled, strict=True) if form in text), None)
+    told = "" if inside is None else f" ({_shown(inside)} stands there only inside a longer word)"
     raise InvalidInput(
         f"{at}prompt {_shown(prompt)} does not mention the subject {_shown(names[0])}"
-        f"{' or an alias' if len(names) > 1 else ''}; write the prompt with the subject in it, "
-        "or name as an alias what the prompt calls it",
+        f"{' or an alias' if len(names) > 1 else ''}{told}; write the prompt with the subject in "
+        "it, or name as an alias what the prompt calls it",
         field=f"{at}prompt",
     )
+
+
+def _stands_in(name: str, text: str) -> bool:
+    """Whether a name stands in a text as words of its own; both normalised."""
+    start = text.find(name)
+    while start >= 0:
+        end = start + len(name)
+        # A name that begins with a combining mark has no boundary before it by itself.
+        begins = is_boundary(text, start) or unicodedata.category(name[0]).startswith("M")
+        if begins and is_boundary(text, end):
+            return True
+        start = text.find(name, start + 1)
+    return False
 
 
 def _check_characters(text: str, field: str) -> None:

@@ -104,3 +104,38 @@ def test_bad_names_are_refused(name: str) -> None:
         validate_namespace(name)
     with pytest.raises(InvalidInput, match="starting with a letter"):
         validate_edit_id(name)
+
+
+@pytest.mark.parametrize(
+    ("subject", "prompt"),
+    [
+        ("Ann", "Anna was born in"),
+        ("York", "Yorkshire lies in"),
+        ("Rus", "The capital of Belarus is"),
+    ],
+)
+def test_a_subject_inside_a_longer_word_is_not_mentioned(subject: str, prompt: str) -> None:
+    drawn = EditDraft(subject=subject, prompt=prompt, target="Oslo")
+    with pytest.raises(InvalidInput, match="only inside a longer word") as caught:
+        validate_draft(drawn)
+    assert "prompt" == caught.value.field
+    alias = prompt.split()[-2 if subject == "Rus" else 0]
+    assert validate_draft(
+        EditDraft(subject=subject, prompt=prompt, target="Oslo", aliases=(alias,))
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "prompt"),
+    [
+        ("Ann", "Anna and Ann met in"),
+        ("Paris", "Paris's mayor is"),
+        ("Italie", "l'Italie se trouve en"),
+        ("Space Needle", "THE SPACE NEEDLE IS IN"),
+        ("\u6771\u4eac", "\u6771\u4eac\u306e\u4eba\u53e3\u306f"),
+        ("Yahoo!", "Yahoo! was founded by"),
+        ("C++", "C++ was designed by"),
+    ],
+)
+def test_a_subject_is_mentioned_whatever_hangs_on_it(subject: str, prompt: str) -> None:
+    assert validate_draft(EditDraft(subject=subject, prompt=prompt, target="x"))
