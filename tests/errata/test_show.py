@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -22,7 +23,7 @@ from errata.results import (
     Written,
 )
 from errata.show import Screen, bytes_text, one_line, printable, when
-from errata.show_route import route_note
+from errata.show_route import budget_text, route_note
 
 USED = ScoredEdit(
     name="namespaces/default/edits/messi",
@@ -123,6 +124,27 @@ def test_the_route_line_tells_route_edit_score_and_time() -> None:
     ) == told
     assert "messi score" in route_note(provenance(USED), statements=False).plain
     assert "BASE · No edit came near this query." == route_note(provenance()).plain
+
+
+def test_the_route_line_tells_how_a_chat_was_read() -> None:
+    read = replace(provenance(USED), query_read_as="And what does Messi play?")
+    assert "· read as “And what does Messi play?”" in route_note(read).plain
+    assert "read as" not in route_note(provenance(USED)).plain
+
+
+@pytest.mark.parametrize(
+    ("share", "source", "told"),
+    [
+        (0.002, "namespace", "error budget 0.002, set for this namespace"),
+        (0.01, "request", "error budget 0.01, set by the request"),
+        (0.01, "server", "error budget 0.01, set for the server"),
+        (None, "classifier", "error budget left to the classifier"),
+        (None, "", ""),
+    ],
+)
+def test_the_budget_is_told_with_who_set_it(share: float | None, source: str, told: str) -> None:
+    asked = replace(provenance(), error_budget=share, budget_source=source)
+    assert told == budget_text(asked)
 
 
 def test_an_answer_s_record_has_its_route_beside_the_text() -> None:

@@ -11,11 +11,13 @@ from errata.requests import json_line, new_edit
 from errata.results import NewEdit
 from memory.errors import InvalidInput
 from memory.record import (
+    BudgetSource,
     Candidate,
     Edit,
     EditDraft,
     EditId,
     EditState,
+    ErrorBudget,
     Namespace,
     Provenance,
     Rejection,
@@ -158,9 +160,15 @@ def test_what_the_client_sends_is_what_the_server_reads(draft: EditDraft) -> Non
     hits=st.lists(decisions(), max_size=3),
     turned_down=st.lists(decisions(), max_size=18),
     timings=st.builds(StageTimings, total_ms=st.floats(0, 1e6), queue_ms=st.floats(0, 1e6)),
+    read_as=st.none() | st.just("And where was Ann born?"),
+    budget=st.none() | st.builds(ErrorBudget, share=st.none() | scores),
 )
 def test_provenance_reaches_the_client_whole(
-    hits: list[ScopeDecision], turned_down: list[ScopeDecision], timings: StageTimings
+    hits: list[ScopeDecision],
+    turned_down: list[ScopeDecision],
+    timings: StageTimings,
+    read_as: str | None,
+    budget: ErrorBudget | None,
 ) -> None:
     route = Route(
         kind=RouteKind.EDITED if hits else RouteKind.BASE,
@@ -180,6 +188,8 @@ def test_provenance_reaches_the_client_whole(
         classifier="c",
         calibrated=True,
         timings=timings,
+        read_as=read_as,
+        budget=budget,
     )
     seen = convert.provenance(provenance_to_pb(provenance))
     assert (seen.route.value, seen.path, seen.reason) == (route.kind.value, route.path, "why")
@@ -189,6 +199,9 @@ def test_provenance_reaches_the_client_whole(
     assert len(seen.rejected) == min(16, len(turned_down))
     assert {edit.reject_reason for edit in seen.rejected} <= {"below_threshold"}
     assert seen.timings.total_ms == timings.total_ms
+    assert seen.query_read_as == (read_as or "")
+    assert seen.error_budget == (budget.share if budget else None)
+    assert seen.budget_source == (budget.source.value if budget else "")
 
 
 def test_every_enum_of_the_domain_has_its_name_on_the_wire() -> None:
@@ -196,6 +209,7 @@ def test_every_enum_of_the_domain_has_its_name_on_the_wire() -> None:
         (EditState, resources_pb2.EditState, "EDIT_STATE_"),
         (RouteKind, resources_pb2.RouteKind, "ROUTE_KIND_"),
         (RejectReason, resources_pb2.RejectReason, "REJECT_REASON_"),
+        (BudgetSource, resources_pb2.BudgetSource, "BUDGET_SOURCE_"),
         (EntryKind, memory_pb2.ChangeKind, "CHANGE_KIND_"),
         (WriteOutcome, memory_pb2.WriteOutcome, "WRITE_OUTCOME_"),
     ]
