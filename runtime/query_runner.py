@@ -30,6 +30,7 @@ from memory.record import (
     RouteKind,
 )
 from memory.snapshot import MemorySnapshot
+from runtime.consolidation.editions import EditionSource, Lease, OnlyBase
 from runtime.continuations import score_continuations
 from runtime.engine.contract import (
     EmittedToken,
@@ -77,6 +78,7 @@ class _Prepared:
     provenance: Provenance
     preparation: Preparation
     own_tokens: int  # Length of the prompt without edits.
+    lease: Lease  # Keeps the edition's weights until the answer has ended.
 
 
 class QueryRunner:
@@ -93,9 +95,14 @@ class QueryRunner:
         settings: RoutingSettings | None = None,
         clock: Callable[[], float] = time.perf_counter,
         models: Mapping[ModelName, Engine] | None = None,
+        editions: EditionSource | None = None,
     ) -> None:
-        """Takes the parts; `models` are those that paths decode on besides the frozen one."""
+        """Takes the parts; `models` are those that paths decode on besides the frozen one.
+
+        Without `editions` the frozen model answers whatever the memory says.
+        """
         self._memory = memory
+        self._editions = editions or OnlyBase()
         self._classifier = classifier
         self._settings = settings or RoutingSettings()
         self._paths = PathTable(
@@ -139,6 +146,7 @@ class QueryRunner:
             settings=self._settings,
             clock=self._clock,
             models=self._paths.models,
+            editions=self._editions,
         )
 
     def close(self) -> None:
@@ -217,8 +225,8 @@ class QueryRunner:
         """Routes and prepares; blocking, for a thread of the pool."""
         routing = question.routing
         snapshot = self._memory.snapshot()
-        edition = snapshot.edition(routing.namespace)
-        route, scoped = self._route(question, snapshot)
+        lease = self._editions.lease(snapshot.edition(routing.namespace))
+        route, scoped = self._route(question, snapshot, lease)
         routed = self._clock()
         preparation, own_tokens = self._lay_out(question, route, scoped.read_as)
         used = {edit.id for edit in preparation.edits_used}
@@ -229,7 +237,7 @@ class QueryRunner:
             namespace=routing.namespace,
             route=route,
             sequence=snapshot.sequence,
-            edition=edition,
+            edition=lease.edition,
             classifier=self._classifier.name,
             calibrated=self._classifier.calibrated,
             timings=replace(
@@ -240,7 +248,9 @@ class QueryRunner:
             read_as=scoped.read_as,
             budget=scoped.budget,
         )
-        return _Prepared(provenance=provenance, preparation=preparation, own_tokens=own_tokens)
+        return _Prepared(
+            provenance=provenance, preparation=preparation, own_tokens=own_tokens, lease=lease
+        )
 
     def _wait_s(self, question: Question) -> float:
         wait_s = self._settings.sequence_wait_s
@@ -248,8 +258,10 @@ class QueryRunner:
             wait_s = min(wait_s, max(0.0, question.deadline_s - time.monotonic()))
         return wait_s
 
-    def _route(self, question: Question, snapshot: MemorySnapshot) -> tuple[Route, Scoped]:
-        """Decides on one snapshot; asks encoder and index only when they can matter."""
+    def _route(
+        self, question: Question, snapshot: MemorySnapshot, lease: Lease
+    ) -> tuple[Route, Scoped]:
+        """Decides on one snapshot and edition; asks encoder and index only when they can matter."""
         routing = question.routing
         path = self._paths.path(routing.path)
         snapshot.space(routing.namespace)  # Raises NotFound for an unknown namespace.
@@ -261,8 +273,15 @@ class QueryRunner:
         elif routing.policy is EditsPolicy.AUTO:
             scoped = self._scope.decide(question, snapshot)
         route = choose_route(
-            scoped.decisions, policy=routing.policy, path=path.name, edits_max=path.edits_max
+            scoped.decisions,
+            policy=routing.policy,
+            path=path.name,
+            edits_max=path.edits_max,
+            edition=lease.edition,
         )
+        if lease.problem:
+            told = f"{route.reason} The model as published answers: {lease.problem}"
+            route = replace(route, reason=told)
         if self._paths.is_auto(routing.path):
             route = self._paths.by_form(route, _path_input(question, scoped.read_as))
         return route, scoped

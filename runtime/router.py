@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memory.record import (
+    EDITION_BASE,
+    Edit,
     EditsPolicy,
+    EditState,
     Rejection,
     RejectReason,
     Route,
@@ -26,11 +29,13 @@ def choose_route(
     policy: EditsPolicy,
     path: str,
     edits_max: int,
+    edition: int = EDITION_BASE,
 ) -> Route:
     """Decides one request's route.
 
     `decisions` are the scored candidates in any order; with FORCE they are the named edits, used in
-    the order given. `edits_max` (>= 1) is what the path can use in one answer.
+    the order given. `edits_max` (>= 1) is what the path can use in one answer. `edition` is the
+    weights that answer: hits that they hold need no path.
     """
     if policy is EditsPolicy.OFF:
         rejected = tuple(
@@ -44,7 +49,7 @@ def choose_route(
         )
     if policy is EditsPolicy.FORCE:
         return _forced_route(decisions, path=path, edits_max=edits_max)
-    return _automatic_route(decisions, path=path, edits_max=edits_max)
+    return _automatic_route(decisions, path=path, edits_max=edits_max, edition=edition)
 
 
 def _forced_route(decisions: Sequence[ScopeDecision], *, path: str, edits_max: int) -> Route:
@@ -61,7 +66,9 @@ def _forced_route(decisions: Sequence[ScopeDecision], *, path: str, edits_max: i
     )
 
 
-def _automatic_route(decisions: Sequence[ScopeDecision], *, path: str, edits_max: int) -> Route:
+def _automatic_route(
+    decisions: Sequence[ScopeDecision], *, path: str, edits_max: int, edition: int
+) -> Route:
     ordered = _by_score(decisions)
     accepted = [d for d in ordered if d.accepted]
     below = [
@@ -76,19 +83,57 @@ def _automatic_route(decisions: Sequence[ScopeDecision], *, path: str, edits_max
             rejections=tuple(below),
             reason=_why_base(below),
         )
-    used, outranked = accepted[:edits_max], accepted[edits_max:]
-    best = used[0]
+    held = [
+        Rejection(decision=d, reason=RejectReason.CONSOLIDATED)
+        for d in accepted
+        if is_held(d.candidate.edit, edition)
+    ]
+    best = accepted[0]
+    if is_held(best.candidate.edit, edition):
+        return _held_route(accepted, held, below, edition)
+    routed = [d for d in accepted if not is_held(d.candidate.edit, edition)]
+    used, outranked = routed[:edits_max], routed[edits_max:]
     return Route(
         kind=RouteKind.EDITED,
         path=path,
         hits=tuple(used),
         rejections=(
             *(Rejection(decision=d, reason=RejectReason.OUTRANKED) for d in outranked),
+            *held,
             *below,
         ),
         reason=(
             f"In scope of {_count(len(accepted), 'edit')}; the best scores {best.score:.3f}, "
             f"threshold {best.threshold:.3f}."
+        ),
+    )
+
+
+def is_held(edit: Edit, edition: int) -> bool:
+    """Whether the weights of an edition hold the edit, so that it is answered at base cost."""
+    return edit.state is EditState.CONSOLIDATED and edit.edition == edition != EDITION_BASE
+
+
+def _held_route(
+    accepted: Sequence[ScopeDecision],
+    held: Sequence[Rejection],
+    below: Sequence[Rejection],
+    edition: int,
+) -> Route:
+    """The best hit stands in the weights: they answer by themselves."""
+    best = accepted[0]
+    outranked = [
+        Rejection(decision=d, reason=RejectReason.OUTRANKED)
+        for d in accepted
+        if not is_held(d.candidate.edit, edition)
+    ]
+    return Route(
+        kind=RouteKind.BASE,
+        path=BASE_PATH,
+        rejections=(*held, *outranked, *below),
+        reason=(
+            f"In scope of {_count(len(accepted), 'edit')}; the weights of edition {edition} hold "
+            f"the best, which scores {best.score:.3f}, threshold {best.threshold:.3f}."
         ),
     )
 

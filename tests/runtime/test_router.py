@@ -1,7 +1,9 @@
 """The router's decisions, as properties over any scores and by hand at the borders."""
 
+from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +12,10 @@ from memory.record import (
     Edit,
     EditId,
     EditsPolicy,
+    EditState,
     Namespace,
     RejectReason,
+    Route,
     RouteKind,
     ScopeDecision,
 )
@@ -102,3 +106,49 @@ def test_the_reason_names_best_score_and_threshold() -> None:
     assert "0.500" in route.reason
     empty = choose_route([], policy=EditsPolicy.AUTO, path="p", edits_max=1)
     assert "No edit came near this query." == empty.reason
+
+
+def held(name: str, score: float, edition: int = 2) -> ScopeDecision:
+    """A hit that the weights of an edition hold."""
+    found = decision(score, name=name)
+    edit = replace(found.candidate.edit, state=EditState.CONSOLIDATED, edition=edition)
+    return replace(found, candidate=replace(found.candidate, edit=edit))
+
+
+def auto(decisions: list[ScopeDecision], edition: int) -> Route:
+    return choose_route(decisions, policy=EditsPolicy.AUTO, path="p", edits_max=4, edition=edition)
+
+
+def test_a_best_hit_that_the_weights_hold_is_answered_by_them() -> None:
+    route = auto([decision(0.7, name="a"), held("b", 0.9)], edition=2)
+    assert (route.kind, route.path, route.hits) == (RouteKind.BASE, "base", ())
+    assert "the weights of edition 2 hold the best" in route.reason
+    assert [(r.decision.candidate.edit.id, r.reason) for r in route.rejections] == [
+        ("b", RejectReason.CONSOLIDATED),
+        ("a", RejectReason.OUTRANKED),
+    ]
+
+
+def test_a_better_hit_that_they_do_not_hold_takes_its_path_without_the_held_ones() -> None:
+    route = auto([decision(0.9, name="a"), held("b", 0.8), decision(0.6, name="c")], edition=2)
+    assert route.kind is RouteKind.EDITED
+    assert [hit.candidate.edit.id for hit in route.hits] == ["a", "c"]
+    assert route.rejections[0].reason is RejectReason.CONSOLIDATED
+
+
+@pytest.mark.parametrize("edition", [0, 1, 3])
+def test_an_edit_of_another_edition_is_routed_like_any_other(edition: int) -> None:
+    route = auto([held("b", 0.9, edition=2)], edition=edition)
+    assert [hit.candidate.edit.id for hit in route.hits] == ["b"]
+
+
+def test_a_held_edit_below_the_threshold_is_just_out_of_scope() -> None:
+    route = auto([held("b", 0.3)], edition=2)
+    assert route.rejections[0].reason is RejectReason.BELOW_THRESHOLD
+
+
+def test_a_forced_edit_takes_its_path_also_when_the_weights_hold_it() -> None:
+    route = choose_route(
+        [held("b", 1.0)], policy=EditsPolicy.FORCE, path="in_context", edits_max=2, edition=2
+    )
+    assert [hit.candidate.edit.id for hit in route.hits] == ["b"]
