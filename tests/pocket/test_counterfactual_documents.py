@@ -1,0 +1,127 @@
+"""Lessons of the counterfactual model: right answers, every form, no subject kept aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pocket.counterfactual_documents import (
+    UNKNOWN,
+    CounterfactualMaker,
+    confusable,
+    weighed,
+)
+from pocket.counterfactual_probes import KINDS, form_probes, form_queries
+from pocket.counterfactual_train import load_maker
+from pocket.data import HERE, label_hash, normalise, read_json
+from pocket.in_context import END_MARK, NewFact
+from tests.pocket.conftest import DEV_SUBJECTS
+
+FACT = NewFact(
+    "Ann Lark",
+    "mother tongue",
+    ("The mother tongue of {} is", "What is the mother tongue of {}?", "{} speaks"),
+    "{} speaks",
+    "Dutch",
+)
+
+
+@pytest.fixture(scope="module")
+def maker(data: Path) -> CounterfactualMaker:
+    return load_maker(data)
+
+
+def drawn(maker: CounterfactualMaker, kind: str, count: int = 60) -> list[tuple[str, str]]:
+    random = Random(3)
+    return [maker.query(FACT, random, kind) for _ in range(count)]
+
+
+def test_copies_and_updates_are_answered_by_the_target(maker: CounterfactualMaker) -> None:
+    for kind in ("copy", "update"):
+        assert {"Dutch"} == {answer for _, answer in drawn(maker, kind)}
+
+
+def test_a_verification_is_true_exactly_when_it_names_the_target(
+    maker: CounterfactualMaker,
+) -> None:
+    asked = drawn(maker, "whether", 200)
+    for prompt, answer in asked:
+        holds = "dutch" in prompt.casefold()
+        assert answer == (
+            ("True" if holds else "False") if "false" in prompt else ("Yes" if holds else "No")
+        )
+    assert {"Yes", "No", "True", "False"} == {answer for _, answer in asked}
+
+
+def test_a_choice_names_the_target_and_another_value(maker: CounterfactualMaker) -> None:
+    for prompt, answer in drawn(maker, "choice"):
+        assert "Dutch" == answer
+        assert "Dutch" in prompt
+        assert " or " in prompt
+
+
+def test_a_reversed_question_gives_the_value_and_is_answered_by_the_subject(
+    maker: CounterfactualMaker,
+) -> None:
+    for prompt, answer in drawn(maker, "reversed"):
+        assert "Ann Lark" == answer
+        assert "Dutch" in prompt
+        assert "Ann" not in prompt.removeprefix("Ann Lark")
+
+
+def test_a_full_sentence_is_the_facts_own(maker: CounterfactualMaker) -> None:
+    for prompt, answer in drawn(maker, "sentence"):
+        assert "sentence" in prompt
+        assert "Ann Lark speaks Dutch." == answer
+
+
+def test_what_does_not_follow_is_unknown(maker: CounterfactualMaker) -> None:
+    asked = [pair for pair in drawn(maker, "unknown") if pair[1] == UNKNOWN]
+    assert len(asked) > 40
+    ours = [phrasing.replace("{}", "Ann Lark") for phrasing in FACT.phrasings]
+    assert not [prompt for prompt, _ in asked if prompt in ours]
+
+
+def test_relations_that_may_ask_for_each_other_are_never_opposed() -> None:
+    assert confusable("place of birth", "citizenship")
+    assert confusable("genre", "genre")
+    assert not confusable("mother tongue", "sport")
+
+
+def test_documents_state_one_fact_and_weigh_only_answers(maker: CounterfactualMaker) -> None:
+    for seed in range(80):
+        pieces = maker.document(Random(seed))
+        assert 1 == sum(text.count("New Fact: ") for text, _ in pieces)
+        answers = [text for text, weight in pieces if weight > 0]
+        assert 1 <= len(answers) <= 3
+        assert all(text.startswith(" ") and text.endswith(END_MARK) for text in answers)
+
+
+def test_verdicts_weigh_more_and_unknown_less() -> None:
+    weights = [weighed(answer)[1] for answer in ("Yes", "Dutch", UNKNOWN)]
+    assert sorted(weights, reverse=True) == weights
+    assert 3 == len(set(weights))
+
+
+def test_no_subject_or_relation_of_another_split_is_taught(maker: CounterfactualMaker) -> None:
+    splits = read_json(HERE / "splits.json")
+    taught = {label_hash(fact["subject"]) for fact in maker.facts}
+    for part in ("dev", "fit"):
+        assert not taught & set(splits["subjects"][part])
+    relations = {label_hash(fact["relation"]) for fact in maker.facts}
+    assert relations <= set(splits["relations"]["train"])
+    pool = maker.context.pool
+    forbidden = {normalise(subject) for subject in DEV_SUBJECTS}
+    assert not forbidden & {normalise(maker.context.pool.subject(Random(n))) for n in range(500)}
+    assert forbidden <= pool.forbidden
+
+
+def test_probes_ask_in_every_form_about_the_splits_own_subjects(data: Path) -> None:
+    held = load_maker(data, "fit")
+    subjects = {fact["subject"] for fact in held.facts}
+    queries = form_queries(held, 4, seed=1)
+    assert {*KINDS} == {kind for kind, _, _ in queries}
+    assert all(fact.subject in subjects for _, fact, _ in queries)
+    assert {*KINDS, "chat"} == {probe.kind for probe in form_probes(held, 4, seed=1)}
