@@ -22,7 +22,7 @@ REPHRASED_SHARE = 0.08
 NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
 # Kinds of out-of-scope queries and how often each is drawn.
 OUT_OF_SCOPE: Mapping[str, float] = {
-    "other_relation": 0.56,
+    "other_relation": 0.58,
     "distraction": 0.07,
     "denied": 0.07,
     "comparison": 0.03,
@@ -31,7 +31,7 @@ OUT_OF_SCOPE: Mapping[str, float] = {
     "generic": 0.05,
     "elsewhere": 0.04,
     "as_answer": 0.03,
-    "running_text": 0.05,
+    "running_text": 0.03,
 }
 
 

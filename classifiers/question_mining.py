@@ -20,51 +20,14 @@ PATTERNS_MAX = 60  # Of a relation, the most frequent ones.
 
 # A name neither begins nor ends with one of these: a span that does has swallowed the question.
 _NOT_OF_A_NAME = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "to",
-        "from",
-        "with",
-        "and",
-        "did",
-        "does",
-        "do",
-        "was",
-        "were",
-        "is",
-        "are",
-        "has",
-        "have",
-        "had",
-        "that",
-        "s",
-        "which",
-        "what",
-        "who",
-        "whose",
-        "how",
-        "'s",
-        "'",
-        "film",
-        "movie",
-        "book",
-        "game",
-        "album",
-        "song",
-        "show",
-        "series",
-        "named",
-        "called",
-    ]
+    (
+        "a an the of in on at by for to from with and did does do was were is are has have had "
+        "that s which what who whose how 's ' film movie book game album song show series named "
+        "called"
+    ).split()
 )
+_AUXILIARIES = frozenset("is was are were did does do has have had can 's what's who's".split())
+_PREPOSITIONS = frozenset("in on at by for to from with of as".split())
 _WORD = re.compile(r"[\w'.&-]+|[^\w\s]")
 
 
@@ -81,6 +44,8 @@ def mine_patterns(questions: Sequence[tuple[str, str]]) -> Mapping[str, tuple[st
     overall: Counter[str] = Counter()
     for relation, listed in words:
         for pattern, _ in _patterns(listed):
+            if not is_whole(pattern):
+                continue
             counts[relation, pattern] += 1
             overall[pattern] += 1
     chosen: dict[str, Counter[str]] = {}
@@ -101,6 +66,17 @@ def mine_patterns(questions: Sequence[tuple[str, str]]) -> Mapping[str, tuple[st
         )
         for relation, listed in sorted(chosen.items())
     }
+
+
+def is_whole(pattern: str) -> bool:
+    """Whether a pattern is a whole question, rather than one whose verb went with the name."""
+    words = pattern.split()
+    after = words[words.index("{}") + 1 :]
+    if {"did", "does", "do"} & set(words) and not set(after) - _PREPOSITIONS:
+        return False
+    if words[0] in {"what", "which"}:
+        return any(word in _AUXILIARIES or word.endswith("ed") for word in words)
+    return words[0] != "{}"
 
 
 def _words(question: str) -> list[str]:

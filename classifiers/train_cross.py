@@ -45,8 +45,14 @@ class Lessons:
 
     def __init__(self, material: Material, tokenizer: PairTokenizer, seed: int) -> None:
         self._material, self._tokenizer = material, tokenizer
-        self._random = Random(seed)  # noqa: S311  # Samples, no secrets.
+        self._seed = seed
         self._ready: list[list[FrameLesson]] = []
+        self.start_at(0)
+
+    def start_at(self, step: int) -> None:
+        """Draws from here on what belongs to a run resumed at a step: never the first lessons."""
+        self._random = Random(f"{self._seed}/{step}")  # noqa: S311  # Samples, no secrets.
+        self._ready.clear()
 
     def next(self) -> tuple[PairBatch, torch.Tensor]:
         """Returns the next batch with its labels (n,)."""
@@ -65,6 +71,7 @@ def train(model: TrainableCross, lessons: Lessons, *, steps: int, checkpoint: Pa
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: _rate_share(at, steps))
     first, spent = _resumed(model, optimizer, schedule, checkpoint)
+    lessons.start_at(first)
     begun = saved = time.monotonic()
     smoothed = 0.7
     for step in track(range(first, steps), "steps", total=steps, completed=first):

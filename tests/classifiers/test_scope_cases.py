@@ -1,0 +1,95 @@
+"""Cases about real names: in scope exactly where the edit's relation of its subject is asked."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from classifiers.phrasebook import Phrasebook
+from classifiers.scope_cases import (
+    LESSON_KINDS,
+    book_cases,
+    own_edit,
+    record_cases,
+    relation_of,
+    roughened,
+)
+from classifiers.training_pairs import Case, PoolEdit
+from tests.lesson_kit import small_cases, small_material
+from tests.phrasebooks import small_book
+
+EDIT = PoolEdit(
+    subject="Danielle Darrieux", prompt="The mother tongue of Danielle Darrieux is",
+    target="English", former="French", relation="P103",
+)  # fmt: skip
+RECORD = {
+    "subject": "Danielle Darrieux",
+    "prompt": "The mother tongue of Danielle Darrieux is",
+    "target_new": "English",
+    "rephrase_prompt": "It rained. Danielle Darrieux grew up speaking",
+    "locality_prompt": "The native language of Montesquieu is",
+}
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Phrasebook:
+    return small_book(tmp_path_factory.mktemp("data"))
+
+
+def test_cases_of_an_edit_are_of_every_kind(book: Phrasebook) -> None:
+    made = [c for s in range(40) for c in book_cases(7, EDIT, small_cases(book), Random(s))]
+    kinds = {case.kind for case in made}
+    assert kinds == {
+        "edit_prompt", "own_phrase", "same_subject", "confusable_subject", "neighbour",
+        "target_asked", "general", *LESSON_KINDS,
+    }  # fmt: skip
+    assert all(case.home == 7 and "{}" not in case.text for case in made)
+    for case in made:
+        assert case.in_scope == (case.kind in {"edit_prompt", "own_phrase"})
+        if case.in_scope:
+            assert case.relation == "P103"
+            assert case.subject == EDIT.subject
+
+
+def test_an_edit_in_a_relation_that_is_not_taught_has_no_cases(book: Phrasebook) -> None:
+    unknown = PoolEdit(subject="A", prompt="A b", target="c", former=None, relation=None)
+    assert list(book_cases(0, unknown, small_cases(book), Random(0))) == []
+
+
+@pytest.mark.parametrize(
+    ("rephrase", "wanted"),
+    [
+        ("It rained. Danielle Darrieux grew up speaking", {"paraphrase": True, "cleaned": True}),
+        ("Who directed Danielle Darrieux?", {"same_subject": False}),
+        ("Danielle Darrieux's friends all like", {}),
+    ],
+)
+def test_a_paraphrase_counts_as_what_its_wording_asks(
+    book: Phrasebook, rephrase: str, wanted: dict[str, bool]
+) -> None:
+    made = list(record_cases(0, {**RECORD, "rephrase_prompt": rephrase}, book))
+    always = {"neighbour": False, "distraction": False}
+    assert {case.kind: case.in_scope for case in made} == {**wanted, **always}
+
+
+def test_a_wording_of_several_relations_tells_none(book: Phrasebook) -> None:
+    assert relation_of("{} grew up speaking", book) == "P103"
+    assert relation_of("nobody says this of {}", book) is None
+
+
+def test_an_edit_of_ours_asks_in_the_relation_it_was_given(book: Phrasebook) -> None:
+    material = small_material(book)
+    made = own_edit(EDIT, ["P21"], material, Random(0))
+    assert made.relation == "P21"
+    assert made.subject in made.prompt
+    assert made.target in material.names
+
+
+def test_roughening_changes_the_text_alone() -> None:
+    case = Case(text="Where was Ada Lovelace born?", home=3, kind="k", in_scope=True, subject="A")
+    changed = [roughened(case, Random(seed)) for seed in range(200)]
+    assert 0.2 < sum(one.text != case.text for one in changed) / 200 < 0.6
+    assert {(one.home, one.kind, one.in_scope, one.subject) for one in changed} == {
+        (3, "k", True, "A")
+    }

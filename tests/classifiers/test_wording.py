@@ -1,0 +1,70 @@
+"""Wordings change how something is asked, not what; a denial does change it."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from classifiers import wording
+
+PHRASES = ("The mother tongue of {} is", "Where was {} born?", "{}'s wife is", "{} works as a")
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+@pytest.mark.parametrize("seed", range(10))
+def test_chat_and_check_keep_the_phrase_and_its_subject(phrase: str, seed: int) -> None:
+    assert phrase in wording.as_chat(phrase, Random(seed))
+    checked = wording.as_check(f"{phrase.rstrip('?')} Paris", Random(seed))
+    assert checked.count("{}") == 1
+    assert "Paris" in checked
+
+
+@pytest.mark.parametrize(
+    ("phrase", "wanted"),
+    [
+        ("The mother tongue of {} is", {"The mother tongue of him is", "The mother tongue of her is",
+                                        "The mother tongue of them is"}),
+        ("Where was {} born?", {"Where was he born?", "Where was she born?",
+                                "Where was they born?"}),
+        ("{}'s wife is", {"His wife is", "Her wife is", "Their wife is"}),
+    ],
+)  # fmt: skip
+def test_pronouns_stand_in_the_case_of_their_place(phrase: str, wanted: set[str]) -> None:
+    found = {wording.with_pronoun(phrase, Random(seed), person=True) for seed in range(30)}
+    assert found == wanted
+
+
+def test_a_thing_is_no_person() -> None:
+    found = {wording.with_pronoun("{} is in", Random(seed), person=False) for seed in range(30)}
+    assert found == {"It is in", "They is in"}
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_a_denial_differs_from_the_phrase_and_keeps_the_subject(phrase: str) -> None:
+    for seed in range(20):
+        text = wording.denied(phrase, "Paris", Random(seed))
+        assert text.count("{}") == 1
+        assert "not" in text.split() or "Paris" in text
+
+
+def test_a_slip_touches_letters_alone() -> None:
+    text = "Where was {} born in 1900?"
+    slipped = {wording.slip(text, Random(seed)) for seed in range(200)}
+    assert len(slipped) > 10
+    assert all("{}" in one and "1900" in one for one in slipped)
+    assert wording.slip("short", Random(0)) == "short"
+
+
+def test_a_question_is_told_from_a_cloze() -> None:
+    assert wording.is_question("who wrote {}")
+    assert wording.is_question("Is {} male or female?")
+    assert not wording.is_question("In {} people speak")
+    assert not wording.is_question("")
+
+
+def test_templates_name_the_subject_once() -> None:
+    for listed in (wording.BEFORE, wording.AFTER, wording.NAMINGS, wording.CHECKS, wording.GENERIC):
+        assert all(template.count("{}") == 1 for template in listed)
+    assert all(t.count("{}") == 1 and "{other}" in t for t in wording.COMPARISONS)
+    assert all(t.count("{}") == 1 and "{about}" in t for t in wording.ELSEWHERE)
