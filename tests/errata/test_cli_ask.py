@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cli_kit import CLOZE, MARKED, Shell, run_command, shell
+from tests.fakes import FakeEngine
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,9 @@ def test_json_has_stable_keys_and_nothing_else_on_stdout(server: Shell) -> None:
         "edition",
         "classifier",
         "calibrated",
+        "query_read_as",
+        "error_budget",
+        "budget_source",
     } == ran.record.keys()
     assert "edited" == ran.record["route"]
     assert "eos" == ran.record["finish_reason"]
@@ -178,6 +183,22 @@ def test_chat_answers_line_by_line_and_takes_commands(server: Shell) -> None:
     assert "There is no such command" in ran.err
     assert "Write /edit" in ran.err
     assert "Nothing was answered yet" in ran.err
+
+
+def test_a_chat_s_turns_are_read_in_their_conversation(tmp_path: Path) -> None:
+    """The reading stands in the route line and, after the turns before it, in /explain."""
+    said = ["Where was Danielle Darrieux born?", "And what is her mother tongue?", "/explain"]
+    read = "read as “And what is Danielle Darrieux's mother tongue?”"
+    with shell(tmp_path, engine=FakeEngine(chat=True)) as typed:
+        typed("edit", "add", MARKED, "English")
+        ran = typed("chat", given="\n".join(said))
+        assert 1 == ran.err.count(read)
+        assert read in ran.out
+        assert "error budget left to the classifier" in ran.out
+        first, second = typed("chat", "--json", given="\n".join(said[:2])).records
+        assert "" == first["query_read_as"]
+        assert "And what is Danielle Darrieux's mother tongue?" == second["query_read_as"]
+        assert "classifier" == second["budget_source"]
 
 
 def test_chat_ends_with_the_input(server: Shell) -> None:
