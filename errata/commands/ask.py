@@ -52,7 +52,7 @@ PathName = Annotated[
     typer.Option(
         "--path",
         metavar="NAME",
-        help="The path that answers in scope (in_context). Default: the server's.",
+        help="The path that answers in scope: in_context, counterfactual, auto; else the server's.",
         rich_help_panel=ROUTING_PANEL,
     ),
 ]
