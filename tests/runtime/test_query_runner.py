@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -22,128 +19,14 @@ from memory.errors import (
     WrongState,
 )
 from memory.flat_index import FlatIndex
-from memory.record import (
-    BudgetSource,
-    Candidate,
-    Edit,
-    EditDraft,
-    EditId,
-    EditsPolicy,
-    ErrorBudget,
-    Namespace,
-    Provenance,
-    Query,
-    RejectReason,
-    RouteKind,
-)
-from runtime.engine.contract import FinishReason, Sampling, TokenDelta
-from runtime.paths.in_context import InContextPath
-from runtime.query_runner import QueryRunner, RoutingSettings
-from runtime.question import Asked, Ending, Question, Routing, query_text
+from memory.record import EditDraft, EditId, EditsPolicy, Provenance, RejectReason, RouteKind
+from runtime.engine.contract import FinishReason, TokenDelta
+from runtime.query_runner import QueryRunner
+from runtime.question import Ending, Question
 from tests.fakes import FakeEngine
 from tests.hash_encoder import HashEncoder
+from tests.runner_kit import CITY, SPORT, ScriptedClassifier, ask, bench, run
 from tests.server_kit import follow_new_fact, wait_until
-
-T = TypeVar("T")
-
-SPORT = EditDraft(subject="Lionel Messi", prompt="Lionel Messi plays", target="basketball")
-CITY = EditDraft(subject="Space Needle", prompt="The Space Needle is in", target="Paris")
-
-
-class ScriptedClassifier:
-    """Scores a candidate by its edit's subject; keeps what it was asked."""
-
-    name = "scripted"
-    calibrated = True
-    version = "1"
-
-    def __init__(self, scores: dict[str, float] | None = None) -> None:
-        self.scores = scores or {}
-        self.queries: list[Query] = []
-        self.budgets: list[float | None] = []
-
-    def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
-        self.queries.append(query)
-        return [self.scores.get(candidate.edit.subject, 0.0) for candidate in candidates]
-
-    def threshold(self, error_budget: float | None = None) -> float:
-        self.budgets.append(error_budget)
-        if error_budget is not None and error_budget < 0.001:
-            raise InvalidInput("too small a budget", field="error_budget")
-        return 0.5
-
-
-class Bench:
-    """A query runner and what it is made of."""
-
-    def __init__(self, memory: EditMemory, engine: FakeEngine, **settings: object) -> None:
-        self.memory = memory
-        self.engine = engine
-        self.encoder = HashEncoder()
-        self.classifier = ScriptedClassifier({"Lionel Messi": 0.9, "Space Needle": 0.6})
-        ticks = itertools.count()
-        self.runner = QueryRunner(
-            engine=engine,
-            memory=memory,
-            encoder=self.encoder,
-            classifier=self.classifier,
-            paths={"in_context": InContextPath(engine)},
-            settings=RoutingSettings(**settings),  # type: ignore[arg-type]
-            clock=lambda: float(next(ticks)),
-        )
-
-    def add(self, draft: EditDraft, namespace: str = "default") -> Edit:
-        return self.memory.create(draft, namespace=Namespace(namespace)).edits[0]
-
-
-@contextmanager
-def bench(folder: Path, engine: FakeEngine | None = None, **settings: object) -> Iterator[Bench]:
-    engine = engine or FakeEngine(default=follow_new_fact)
-    with EditMemory.open(folder, encoder=HashEncoder(), make_index=FlatIndex) as memory:
-        made = Bench(memory, engine, **settings)
-        try:
-            yield made
-        finally:
-            if engine.gate is not None:
-                engine.gate.set()
-            engine.close()
-            made.runner.close()
-
-
-def run(work: Callable[[], Awaitable[T]]) -> T:
-    async def main() -> T:
-        return await asyncio.wait_for(work(), 20.0)
-
-    return asyncio.run(main())
-
-
-def ask(
-    prompt: str | None = "Lionel Messi plays",
-    *,
-    messages: tuple[tuple[str, str], ...] = (),
-    max_tokens: int = 40,
-    deadline_s: float | None = None,
-    namespace: str = "default",
-    policy: EditsPolicy = EditsPolicy.AUTO,
-    edits: tuple[EditId, ...] = (),
-    path: str = "",
-    min_sequence: int = 0,
-    error_budget: float | None = None,
-) -> Question:
-    return Question(
-        prompt=None if messages else prompt,
-        messages=messages,
-        sampling=Sampling(max_tokens=max_tokens),
-        deadline_s=deadline_s,
-        routing=Routing(
-            namespace=Namespace(namespace),
-            policy=policy,
-            edits=edits,
-            path=path,
-            min_sequence=min_sequence,
-            error_budget=error_budget,
-        ),
-    )
 
 
 def test_a_query_out_of_scope_decodes_its_prompt_as_it_is(tmp_path: Path) -> None:
@@ -295,59 +178,6 @@ def test_scoring_keeps_no_other_query_waiting(tmp_path: Path) -> None:
         assert " base" == run(score_and_ask)
 
 
-def test_the_error_budget_reaches_the_classifier(tmp_path: Path) -> None:
-    with bench(tmp_path, error_budget=0.05) as b:
-        b.add(SPORT)
-        run(lambda: b.runner.explain(ask()))
-        run(lambda: b.runner.explain(ask(error_budget=0.2)))
-        assert [0.05, 0.2] == b.classifier.budgets
-
-
-@pytest.mark.parametrize(
-    ("namespace", "asked", "server", "share", "source"),
-    [
-        ("medical", 0.2, 0.05, 0.2, BudgetSource.REQUEST),
-        ("medical", None, 0.05, 0.002, BudgetSource.NAMESPACE),
-        ("default", None, 0.05, 0.05, BudgetSource.SERVER),
-        ("default", None, None, None, BudgetSource.CLASSIFIER),
-    ],
-)
-def test_the_nearest_budget_counts_and_is_named(
-    tmp_path: Path,
-    namespace: str,
-    asked: float | None,
-    server: float | None,
-    share: float | None,
-    source: BudgetSource,
-) -> None:
-    with bench(tmp_path, error_budget=server, namespace_budgets={"medical": 0.002}) as b:
-        b.add(SPORT, namespace=namespace)
-        question = ask(namespace=namespace, error_budget=asked)
-        provenance = run(lambda: b.runner.explain(question)).provenance
-        assert [share] == b.classifier.budgets
-        assert ErrorBudget(share=share, source=source) == provenance.budget
-
-
-@pytest.mark.parametrize("policy", [EditsPolicy.OFF, EditsPolicy.FORCE])
-def test_where_the_classifier_is_not_asked_no_budget_is_claimed(
-    tmp_path: Path, policy: EditsPolicy
-) -> None:
-    with bench(tmp_path, error_budget=0.05) as b:
-        edits = (b.add(SPORT).id,) if policy is EditsPolicy.FORCE else ()
-        explained = run(lambda: b.runner.explain(ask(policy=policy, edits=edits)))
-        assert explained.provenance.budget is None
-        assert [] == b.classifier.budgets
-
-
-def test_a_budget_that_nobody_can_keep_is_refused_with_and_without_edits(tmp_path: Path) -> None:
-    with bench(tmp_path) as b:
-        with pytest.raises(InvalidInput, match="budget"):
-            run(lambda: b.runner.explain(ask(error_budget=1e-9)))
-        b.add(SPORT)
-        with pytest.raises(InvalidInput, match="budget"):
-            run(lambda: b.runner.explain(ask(error_budget=1e-9)))
-
-
 @pytest.mark.parametrize("policy", [EditsPolicy.AUTO, EditsPolicy.OFF])
 def test_an_unknown_path_is_refused_by_name(tmp_path: Path, policy: EditsPolicy) -> None:
     with bench(tmp_path) as b, pytest.raises(InvalidInput, match="in_context") as refused:
@@ -367,95 +197,6 @@ def test_an_unknown_default_path_is_refused_at_once(tmp_path: Path) -> None:
             classifier=ScriptedClassifier(),
             paths={},
         )
-
-
-def test_of_a_chat_the_last_turn_is_routed_and_the_others_are_its_context(tmp_path: Path) -> None:
-    turns = (("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi"), ("user", "And he?"))
-    context = "system: Be brief.\nuser: Hello\nassistant: Hi"
-    assert Asked(text="And he?", said="And he?", context=context) == query_text(
-        ask(messages=turns), lambda _: ()
-    )
-    with bench(tmp_path, FakeEngine(chat=True)) as b:
-        b.add(SPORT)
-        explained = run(lambda: b.runner.explain(ask(messages=turns)))
-        assert "And he?" == b.classifier.queries[0].text
-        assert b.classifier.queries[0].context.endswith("assistant: Hi")
-        assert RouteKind.EDITED is explained.provenance.route.kind
-        assert "New Fact: Lionel Messi plays basketball" in explained.decoded_prompt
-        assert explained.decoded_prompt.startswith("system: Be brief.\nNew Fact")
-
-
-PRONOUN_CHAT = (
-    ("user", "Where was Lionel Messi born?"),
-    ("assistant", "In Rosario."),
-    ("user", "And what does he play?"),
-)
-
-
-def test_a_pronoun_is_routed_by_the_name_it_stands_for(tmp_path: Path) -> None:
-    """The reading is encoded, mentions the subject, is reported, and stands after the new fact."""
-    with bench(tmp_path, FakeEngine(chat=True)) as b:
-        b.add(SPORT)
-        explained = run(lambda: b.runner.explain(ask(messages=PRONOUN_CHAT)))
-        read_as = "And what does Lionel Messi play?"
-        assert read_as == explained.provenance.read_as == b.classifier.queries[0].text
-        assert (b.encoder.encode(read_as) == b.classifier.queries[0].vector).all()
-        assert "Lionel Messi" == explained.provenance.route.hits[0].candidate.mention
-        assert explained.decoded_prompt.index("New Fact: ") < explained.decoded_prompt.index(
-            read_as
-        )
-        assert "In Rosario." in explained.decoded_prompt
-        assert "And what does he play?" not in explained.decoded_prompt
-        assert "New Fact: Lionel Messi plays basketball" in explained.decoded_prompt
-
-
-def test_a_base_answer_decodes_the_callers_own_turns_however_they_were_read(
-    tmp_path: Path,
-) -> None:
-    engine = FakeEngine(chat=True)
-    with bench(tmp_path, engine) as b:
-        b.add(SPORT)
-        b.classifier.scores.clear()
-        answer = run(lambda: b.runner.generate(ask(messages=PRONOUN_CHAT)))
-        assert RouteKind.BASE is answer.provenance.route.kind
-        assert answer.provenance.read_as is not None
-        assert tuple(engine.tokenize_chat(PRONOUN_CHAT)) == answer.prompt_token_ids
-
-
-def test_a_forced_edit_reaches_a_turn_that_has_only_a_pronoun(tmp_path: Path) -> None:
-    with bench(tmp_path, FakeEngine(chat=True)) as b:
-        edit = b.add(SPORT)
-        question = ask(messages=PRONOUN_CHAT, policy=EditsPolicy.FORCE, edits=(edit.id,))
-        explained = run(lambda: b.runner.explain(question))
-        assert "And what does Lionel Messi play?" == explained.provenance.read_as
-        assert "And what does Lionel Messi play?" in explained.decoded_prompt
-
-
-def test_with_edits_off_a_chat_is_not_even_read(tmp_path: Path) -> None:
-    with bench(tmp_path, FakeEngine(chat=True)) as b:
-        b.add(SPORT)
-        question = ask(messages=PRONOUN_CHAT, policy=EditsPolicy.OFF)
-        explained = run(lambda: b.runner.explain(question))
-        assert explained.provenance.read_as is None
-        assert "And what does he play?" in explained.decoded_prompt
-
-
-def test_of_a_turn_that_stands_alone_no_reading_is_reported(tmp_path: Path) -> None:
-    with bench(tmp_path, FakeEngine(chat=True)) as b:
-        b.add(SPORT)
-        turns = (*PRONOUN_CHAT[:2], ("user", "What does Lionel Messi play?"))
-        assert run(lambda: b.runner.explain(ask(messages=turns))).provenance.read_as is None
-        assert run(lambda: b.runner.explain(ask())).provenance.read_as is None
-
-
-def test_edits_of_another_namespace_read_nothing_into_a_chat(tmp_path: Path) -> None:
-    with bench(tmp_path, FakeEngine(chat=True)) as b:
-        b.add(SPORT, namespace="other")
-        b.add(CITY)
-        turns = (("user", "who is lionel messi"), ("assistant", "a player"), ("user", "who is he?"))
-        assert run(lambda: b.runner.explain(ask(messages=turns))).provenance.read_as is None
-        explained = run(lambda: b.runner.explain(ask(messages=turns, namespace="other")))
-        assert "who is lionel messi?" == explained.provenance.read_as
 
 
 def test_a_stream_gives_provenance_then_text_then_the_ending(tmp_path: Path) -> None:

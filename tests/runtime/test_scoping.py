@@ -1,0 +1,155 @@
+"""The scope stage in a running query: whose budget counts, and how a chat is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memory.errors import InvalidInput
+from memory.record import BudgetSource, EditsPolicy, ErrorBudget, RouteKind
+from runtime.question import Asked, query_text
+from tests.fakes import FakeEngine
+from tests.runner_kit import CITY, SPORT, ask, bench, run
+
+
+def test_the_error_budget_reaches_the_classifier(tmp_path: Path) -> None:
+    with bench(tmp_path, error_budget=0.05) as b:
+        b.add(SPORT)
+        run(lambda: b.runner.explain(ask()))
+        run(lambda: b.runner.explain(ask(error_budget=0.2)))
+        assert [0.05, 0.2] == b.classifier.budgets
+
+
+@pytest.mark.parametrize(
+    ("namespace", "asked", "server", "share", "source"),
+    [
+        ("medical", 0.2, 0.05, 0.2, BudgetSource.REQUEST),
+        ("medical", None, 0.05, 0.002, BudgetSource.NAMESPACE),
+        ("default", None, 0.05, 0.05, BudgetSource.SERVER),
+        ("default", None, None, None, BudgetSource.CLASSIFIER),
+    ],
+)
+def test_the_nearest_budget_counts_and_is_named(
+    tmp_path: Path,
+    namespace: str,
+    asked: float | None,
+    server: float | None,
+    share: float | None,
+    source: BudgetSource,
+) -> None:
+    with bench(tmp_path, error_budget=server, namespace_budgets={"medical": 0.002}) as b:
+        b.add(SPORT, namespace=namespace)
+        question = ask(namespace=namespace, error_budget=asked)
+        provenance = run(lambda: b.runner.explain(question)).provenance
+        assert [share] == b.classifier.budgets
+        assert ErrorBudget(share=share, source=source) == provenance.budget
+
+
+@pytest.mark.parametrize("policy", [EditsPolicy.OFF, EditsPolicy.FORCE])
+def test_where_the_classifier_is_not_asked_no_budget_is_claimed(
+    tmp_path: Path, policy: EditsPolicy
+) -> None:
+    with bench(tmp_path, error_budget=0.05) as b:
+        edits = (b.add(SPORT).id,) if policy is EditsPolicy.FORCE else ()
+        explained = run(lambda: b.runner.explain(ask(policy=policy, edits=edits)))
+        assert explained.provenance.budget is None
+        assert [] == b.classifier.budgets
+
+
+def test_a_budget_that_nobody_can_keep_is_refused_with_and_without_edits(tmp_path: Path) -> None:
+    with bench(tmp_path) as b:
+        with pytest.raises(InvalidInput, match="budget"):
+            run(lambda: b.runner.explain(ask(error_budget=1e-9)))
+        b.add(SPORT)
+        with pytest.raises(InvalidInput, match="budget"):
+            run(lambda: b.runner.explain(ask(error_budget=1e-9)))
+
+
+def test_of_a_chat_the_last_turn_is_routed_and_the_others_are_its_context(tmp_path: Path) -> None:
+    turns = (("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi"), ("user", "And he?"))
+    context = "system: Be brief.\nuser: Hello\nassistant: Hi"
+    assert Asked(text="And he?", said="And he?", context=context) == query_text(
+        ask(messages=turns), lambda _: ()
+    )
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        b.add(SPORT)
+        explained = run(lambda: b.runner.explain(ask(messages=turns)))
+        assert "And he?" == b.classifier.queries[0].text
+        assert b.classifier.queries[0].context.endswith("assistant: Hi")
+        assert RouteKind.EDITED is explained.provenance.route.kind
+        assert "New Fact: Lionel Messi plays basketball" in explained.decoded_prompt
+        assert explained.decoded_prompt.startswith("system: Be brief.\nNew Fact")
+
+
+PRONOUN_CHAT = (
+    ("user", "Where was Lionel Messi born?"),
+    ("assistant", "In Rosario."),
+    ("user", "And what does he play?"),
+)
+
+
+def test_a_pronoun_is_routed_by_the_name_it_stands_for(tmp_path: Path) -> None:
+    """The reading is encoded, mentions the subject, is reported, and stands after the new fact."""
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        b.add(SPORT)
+        explained = run(lambda: b.runner.explain(ask(messages=PRONOUN_CHAT)))
+        read_as = "And what does Lionel Messi play?"
+        assert read_as == explained.provenance.read_as == b.classifier.queries[0].text
+        assert (b.encoder.encode(read_as) == b.classifier.queries[0].vector).all()
+        assert "Lionel Messi" == explained.provenance.route.hits[0].candidate.mention
+        assert explained.decoded_prompt.index("New Fact: ") < explained.decoded_prompt.index(
+            read_as
+        )
+        assert "In Rosario." in explained.decoded_prompt
+        assert "And what does he play?" not in explained.decoded_prompt
+        assert "New Fact: Lionel Messi plays basketball" in explained.decoded_prompt
+
+
+def test_a_base_answer_decodes_the_callers_own_turns_however_they_were_read(
+    tmp_path: Path,
+) -> None:
+    engine = FakeEngine(chat=True)
+    with bench(tmp_path, engine) as b:
+        b.add(SPORT)
+        b.classifier.scores.clear()
+        answer = run(lambda: b.runner.generate(ask(messages=PRONOUN_CHAT)))
+        assert RouteKind.BASE is answer.provenance.route.kind
+        assert answer.provenance.read_as is not None
+        assert tuple(engine.tokenize_chat(PRONOUN_CHAT)) == answer.prompt_token_ids
+
+
+def test_a_forced_edit_reaches_a_turn_that_has_only_a_pronoun(tmp_path: Path) -> None:
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        edit = b.add(SPORT)
+        question = ask(messages=PRONOUN_CHAT, policy=EditsPolicy.FORCE, edits=(edit.id,))
+        explained = run(lambda: b.runner.explain(question))
+        assert "And what does Lionel Messi play?" == explained.provenance.read_as
+        assert "And what does Lionel Messi play?" in explained.decoded_prompt
+
+
+def test_with_edits_off_a_chat_is_not_even_read(tmp_path: Path) -> None:
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        b.add(SPORT)
+        question = ask(messages=PRONOUN_CHAT, policy=EditsPolicy.OFF)
+        explained = run(lambda: b.runner.explain(question))
+        assert explained.provenance.read_as is None
+        assert "And what does he play?" in explained.decoded_prompt
+
+
+def test_of_a_turn_that_stands_alone_no_reading_is_reported(tmp_path: Path) -> None:
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        b.add(SPORT)
+        turns = (*PRONOUN_CHAT[:2], ("user", "What does Lionel Messi play?"))
+        assert run(lambda: b.runner.explain(ask(messages=turns))).provenance.read_as is None
+        assert run(lambda: b.runner.explain(ask())).provenance.read_as is None
+
+
+def test_edits_of_another_namespace_read_nothing_into_a_chat(tmp_path: Path) -> None:
+    with bench(tmp_path, FakeEngine(chat=True)) as b:
+        b.add(SPORT, namespace="other")
+        b.add(CITY)
+        turns = (("user", "who is lionel messi"), ("assistant", "a player"), ("user", "who is he?"))
+        assert run(lambda: b.runner.explain(ask(messages=turns))).provenance.read_as is None
+        explained = run(lambda: b.runner.explain(ask(messages=turns, namespace="other")))
+        assert "who is lionel messi?" == explained.provenance.read_as
