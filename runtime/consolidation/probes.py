@@ -1,0 +1,119 @@
+"""The questions that an edition is asked before it may answer anybody, built from its edits.
+
+What the editor was given and what it is asked are kept apart: of the phrasings that the book knows
+for an edit, the even places go to the editor and the odd ones to the gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from memory.conflicts import normalise
+from runtime.consolidation.contract import Fact
+from runtime.consolidation.phrasebook import PhraseBook
+from runtime.consolidation.spec import ProbeSettings
+
+GIVEN_MAX = 3  # Phrasings of the book that an editor gets for each edit.
+CHATTER = (
+    "It was a quiet morning in the office. ",
+    "The second chapter begins where the first one ended. ",
+    "Most of the guests had already left. ",
+)
+ABOUT = ("{} is known for", "Yesterday {} went to", "The opinion of {} about")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One probe of an edit: a prompt, and the target that it should get (or should not)."""
+
+    fact: int  # Place among the edits.
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """All probes of a gate."""
+
+    paraphrases: tuple[Asked, ...]
+    neighbours: tuple[Asked, ...]
+    same_subject: tuple[Asked, ...]
+    texts: tuple[str, ...]
+
+
+def given_paraphrases(book: PhraseBook, subject: str, prompt: str) -> list[str]:
+    """Returns the phrasings of the book that an editor may learn from."""
+    return book.paraphrases(subject, prompt)[0::2][:GIVEN_MAX]
+
+
+def build_probes(
+    facts: Sequence[Fact],
+    book: PhraseBook,
+    texts: Sequence[str],
+    settings: ProbeSettings,
+) -> Probes:
+    """Returns the probes, the same for the same arguments. `texts` is running text to draw from."""
+    edited = {normalise(fact.subject) for fact in facts}
+    counts = [
+        max(1, min(each, settings.per_kind_max // max(1, len(facts))))
+        for each in (settings.paraphrases, settings.neighbours, settings.same_subject)
+    ]
+    paraphrases, neighbours, same = [], [], []
+    for place, fact in enumerate(facts):
+        random = Random(f"{settings.seed} {fact.edit_id}")  # noqa: S311  # Probes, no secrets.
+        asked = _paraphrases(fact, book, random, counts[0])
+        paraphrases += [Asked(fact=place, prompt=prompt) for prompt in asked]
+        asked = _neighbours(fact, facts, book, random, edited)[: counts[1]]
+        neighbours += [Asked(fact=place, prompt=prompt) for prompt in asked]
+        asked = _same_subject(fact, facts, book, random)[: counts[2]]
+        same += [Asked(fact=place, prompt=prompt) for prompt in asked]
+    return Probes(
+        paraphrases=tuple(paraphrases[: settings.per_kind_max]),
+        neighbours=tuple(neighbours[: settings.per_kind_max]),
+        same_subject=tuple(same[: settings.per_kind_max]),
+        texts=tuple(_apart(texts, edited)[: settings.texts]),
+    )
+
+
+def _paraphrases(fact: Fact, book: PhraseBook, random: Random, count: int) -> list[str]:
+    """Held-out phrasings, then the prompt after sentences that have nothing to do with it."""
+    held_out = [
+        text
+        for text in book.paraphrases(fact.subject, fact.prompt)[1::2]
+        if text not in fact.paraphrases
+    ]
+    random.shuffle(held_out)
+    chatter = random.sample(CHATTER, len(CHATTER))
+    return [*held_out[: max(1, count - 1)], *(text + fact.prompt for text in chatter)][:count]
+
+
+def _neighbours(
+    fact: Fact, facts: Sequence[Fact], book: PhraseBook, random: Random, edited: set[str]
+) -> list[str]:
+    """The same prompt with other subjects, none of them edited."""
+    known = list(book.neighbours(fact.subject, fact.prompt))
+    if not known:
+        known = [subject for one in book.relations for subject in one.subjects]
+    random.shuffle(known)
+    subjects = [subject for subject in known if normalise(subject) not in edited]
+    if not subjects:  # Nothing ships for this language or field: swap the edits' own subjects.
+        own = {one.subject for one in facts if one.prompt != fact.prompt} - {fact.subject}
+        asked = {normalise(one.prompt) for one in facts}
+        swapped = [fact.prompt.replace(fact.subject, subject) for subject in sorted(own)]
+        return [prompt for prompt in swapped if normalise(prompt) not in asked]
+    return [fact.prompt.replace(fact.subject, subject) for subject in subjects]
+
+
+def _same_subject(fact: Fact, facts: Sequence[Fact], book: PhraseBook, random: Random) -> list[str]:
+    """Other prompts about the subject, none of them edited."""
+    edited = {normalise(one.prompt) for one in facts}
+    known = book.other_prompts(fact.subject, fact.prompt)
+    known = known or [form.format(fact.subject) for form in ABOUT]
+    random.shuffle(known)
+    return [prompt for prompt in known if normalise(prompt) not in edited]
+
+
+def _apart(texts: Sequence[str], edited: set[str]) -> list[str]:
+    """The texts that speak of no edited subject: what an edit changes in them is no damage."""
+    return [text for text in texts if not any(name in normalise(text) for name in edited)]
