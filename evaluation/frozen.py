@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 NEAR_TIE = 1e-4  # Gap of the two largest logits under which the choice is not defined.
 
@@ -28,6 +29,7 @@ class FrozenModel:
 
     def __init__(self, folder: str) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        transformers_logging.disable_progress_bar()
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         ends = self._model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])

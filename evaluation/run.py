@@ -187,11 +187,11 @@ class _Run:
         """Whether a pair's parts load. Raises StartupError for one that was asked for."""
         try:
             self._method(name, scope)
-        except StartupError:
+        except StartupError as error:
             named = {self._bench.scope_name(each) for each in self._options.scopes}
             if scope in named and name in self._options.methods:
                 raise
-            log.warning("the baseline %s / %s is left out", name, scope, exc_info=True)
+            log.warning("the baseline %s / %s is left out: %s", name, scope, error)
             return False
         return True
 
