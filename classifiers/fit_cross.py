@@ -29,7 +29,7 @@ class _Block(nn.Module):
         """Returns the next hidden states, (n, t, d)."""
         n, t, d = hidden.shape
         q, k, v = self.qkv(hidden).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        # Written out: for short rows the fused kernel's backward pass costs more than all else here.
+        # Written out: for short rows the fused kernel's backward pass costs more than all else.
         likeness = (q @ k.transpose(2, 3)).float() * (d // self.heads) ** -0.5 + allowed
         mixed = torch.softmax(likeness, dim=3).to(v.dtype) @ v  # (n, h, t, d/h)
         hidden = self.norm1(hidden + self.out(mixed.transpose(1, 2).reshape(n, t, d)))

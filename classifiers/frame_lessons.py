@@ -57,6 +57,15 @@ class Rephrased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What an edit says: a phrasing of a relation, "{}" for its subject, and the target."""
+
+    relation: str
+    phrase: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """What lessons are made of. `near` lists the relations that sound like a relation."""
 
@@ -86,7 +95,8 @@ def lesson(material: Material, random: Random) -> FrameLesson:
         kind, query = IN_SCOPE, put(asked, relation, target, material, random)
     else:
         kind = random.choices(tuple(OUT_OF_SCOPE), tuple(OUT_OF_SCOPE.values()))[0]
-        query = out_of_scope(kind, relation, phrase, target, material, random)
+        told = Told(relation=relation, phrase=phrase, target=target)
+        query = out_of_scope(kind, told, material, random)
     return FrameLesson(
         edit=edit, query=query.replace("{}", MARK), in_scope=kind == IN_SCOPE, kind=kind,
         relation=relation,
@@ -121,8 +131,8 @@ def put(phrase: str, relation: str, target: str, material: Material, random: Ran
         person = "person" in material.asked.types_of(relation)
         text = wording.after_naming(phrase, naming, random, person=person)
     elif drawn < PRONOUN_SHARE + CHECK_SHARE and not wording.is_question(phrase):
-        told = target if random.random() < 0.5 else _answer(material, relation, random)
-        text = wording.as_check(f"{phrase} {told}", random)
+        answer = target if random.random() < 0.5 else _answer(material, relation, random)
+        text = wording.as_check(f"{phrase} {answer}", random)
     elif drawn < PRONOUN_SHARE + CHECK_SHARE + CHAT_SHARE:
         text = wording.as_chat(phrase, random)
     else:
@@ -130,10 +140,9 @@ def put(phrase: str, relation: str, target: str, material: Material, random: Ran
     return wording.slip(text, random) if random.random() < SLIP_SHARE else text
 
 
-def out_of_scope(
-    kind: str, relation: str, phrase: str, target: str, material: Material, random: Random
-) -> str:
-    """Returns a query with "{}" that is out of scope of an edit of `phrase` and `target`."""
+def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> str:
+    """Returns a query with "{}" that is out of scope of the edit, of one of the kinds."""
+    relation, phrase, target = told.relation, told.phrase, told.target
     asked = random.choice(material.taught.phrases[relation])
     name = random.choice(material.names)
     if kind == "denied":
@@ -159,9 +168,9 @@ def out_of_scope(
         return random.choice(material.sentences)
     else:
         other = random.choice(_others(material, relation, random))
-        told = target if random.random() < 0.3 else _answer(material, other, random)
+        answer = target if random.random() < 0.3 else _answer(material, other, random)
         other_phrase = random.choice(_unshared(material, relation, other))
-        return put(other_phrase, other, told, material, random)
+        return put(other_phrase, other, answer, material, random)
     if random.random() < CHAT_SHARE:
         text = wording.as_chat(text, random)
     return wording.slip(text, random) if random.random() < SLIP_SHARE else text

@@ -18,16 +18,19 @@ RELATION_SHARE_MIN = 0.6  # Of the questions that a pattern fits, those of its r
 FIXED_WORDS_MIN = 2
 PATTERNS_MAX = 60  # Of a relation, the most frequent ones.
 
+_ARTICLES = frozenset({"a", "an", "the"})
+_PREPOSITIONS = frozenset({"in", "on", "at", "by", "for", "to", "from", "with", "of", "as"})
+_DOING = frozenset({"did", "does", "do"})
+_AUXILIARIES = _DOING | {
+    "is", "was", "are", "were", "has", "have", "had", "can", "'s", "what's", "who's",
+}  # fmt: skip
+_ASKING = frozenset({"which", "what", "who", "whose", "how"})
+_KINDS = frozenset({"film", "movie", "book", "game", "album", "song", "show", "series"})
 # A name neither begins nor ends with one of these: a span that does has swallowed the question.
 _NOT_OF_A_NAME = frozenset(
-    (
-        "a an the of in on at by for to from with and did does do was were is are has have had "
-        "that s which what who whose how 's ' film movie book game album song show series named "
-        "called"
-    ).split()
-)
-_AUXILIARIES = frozenset("is was are were did does do has have had can 's what's who's".split())
-_PREPOSITIONS = frozenset("in on at by for to from with of as".split())
+    _ARTICLES | _PREPOSITIONS | _AUXILIARIES | _ASKING | _KINDS
+    | {"and", "that", "s", "'", "named", "called"}
+)  # fmt: skip
 _WORD = re.compile(r"[\w'.&-]+|[^\w\s]")
 
 
@@ -72,7 +75,7 @@ def is_whole(pattern: str) -> bool:
     """Whether a pattern is a whole question, rather than one whose verb went with the name."""
     words = pattern.split()
     after = words[words.index("{}") + 1 :]
-    if {"did", "does", "do"} & set(words) and not set(after) - _PREPOSITIONS:
+    if _DOING & set(words) and not set(after) - _PREPOSITIONS:
         return False
     if words[0] in {"what", "which"}:
         return any(word in _AUXILIARIES or word.endswith("ed") for word in words)

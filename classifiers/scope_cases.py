@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from classifiers import wording
-from classifiers.frame_lessons import Material, out_of_scope, put
+from classifiers.frame_lessons import Material, Told, out_of_scope, put
 from classifiers.phrasebook import Phrasebook
 from classifiers.training_pairs import (
     CHATTER,
@@ -25,7 +25,7 @@ from classifiers.training_pairs import (
     vary,
 )
 
-OWN_PHRASES, OTHER_RELATIONS, GENERAL_QUESTIONS = 3, 4, 3
+OWN_PHRASES, OTHER_RELATIONS, GENERAL_QUESTIONS, NEIGHBOURS = 3, 4, 3, 2
 VARIED_SHARE = 0.12
 LESSON_KINDS = (
     "denied", "comparison", "detour", "longer_name", "generic", "elsewhere", "as_answer",
@@ -48,6 +48,7 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
         return
     own = lessons.taught.phrases[relation]
     phrase = edit.prompt.replace(edit.subject, "{}")
+    told = Told(relation=relation, phrase=phrase, target=edit.target)
 
     def case(
         kind: str, text: str, *, asked: str | None = relation, subject: str = edit.subject
@@ -62,16 +63,17 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
         asked = put(random.choice(own), relation, edit.target, lessons, random)
         yield case("own_phrase", asked)
     for _ in range(OTHER_RELATIONS):
-        text = out_of_scope("other_relation", relation, phrase, edit.target, lessons, random)
+        text = out_of_scope("other_relation", told, lessons, random)
         yield case("same_subject", text, asked=None)
     # Two lesson kinds for an edit; all kinds come up over many edits.
     for kind in random.sample(LESSON_KINDS, 3):
-        text = out_of_scope(kind, relation, phrase, edit.target, lessons, random)
+        text = out_of_scope(kind, told, lessons, random)
         # Most of these name somebody else as well, whom the pool may hold an edit about.
         yield case(kind, text, asked=None, subject="")
-    other = random.choice(lessons.names)
-    confused = confuse(edit.subject, other, random)
-    for kind, name in (("confusable_subject", confused), ("neighbour", other)):
+    others = random.sample(lessons.names, min(NEIGHBOURS, len(lessons.names)))
+    named = [("neighbour", other) for other in others]
+    named.append(("confusable_subject", confuse(edit.subject, others[0], random)))
+    for kind, name in named:
         if name.casefold() != edit.subject.casefold():
             text = put(random.choice(own), relation, edit.target, lessons, random)
             yield case(kind, text.replace("{}", name), subject=name)

@@ -1,4 +1,4 @@
-"""SERAC's two scope classifiers as published, as baselines (Mitchell et al. 2022, arXiv 2206.06520).
+"""SERAC's two scope classifiers as published: baselines (Mitchell et al. 2022, 2206.06520).
 
 *embed*: p = exp(-|f(edit) - f(query)|^2), where f is the sentence encoder and a trained linear map.
 *cross*: a cross-encoder over "edit [SEP] query". Both know nothing of subjects or features, compare
@@ -10,7 +10,7 @@ word); and only the candidates that retrieval proposes are scored, not the whole
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,15 +57,7 @@ class SeracEmbed:
             with safe_open(str(path), framework="np") as held:
                 notes = held.metadata() or {}
                 projection = held.get_tensor("projection").astype(np.float32)
-            if notes.get("format") != EMBED_FORMAT:
-                raise ValueError(
-                    f"its format is {notes.get('format')!r}, expected {EMBED_FORMAT!r}"
-                )
-            if notes.get("encoder") != encoder_key(encoder):
-                raise ValueError(
-                    f"it was trained for the encoder {notes.get('encoder')}, but "
-                    f"{encoder_key(encoder)} is in use"
-                )
+            _check(notes, encoder_key(encoder))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise StartupError(
                 f"the weights {path} cannot be used ({error}); restore the file, use the encoder "
@@ -110,6 +102,15 @@ class SeracCross:
     def threshold(self, error_budget: float | None = None) -> float:
         """Returns 0.5; raises InvalidInput for any budget below 1, having no calibration."""
         return _published(self.name, error_budget)
+
+
+def _check(notes: Mapping[str, str], encoder: str) -> None:
+    if notes.get("format") != EMBED_FORMAT:
+        raise ValueError(f"its format is {notes.get('format')!r}, expected {EMBED_FORMAT!r}")
+    if notes.get("encoder") != encoder:
+        raise ValueError(
+            f"it was trained for the encoder {notes.get('encoder')}, but {encoder} is in use"
+        )
 
 
 def _published(name: str, error_budget: float | None) -> float:

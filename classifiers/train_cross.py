@@ -32,6 +32,8 @@ from memory.encoder import MiniLmEncoder
 
 log = logging.getLogger(__name__)
 
+Parts = dict[str, Any]  # What a checkpoint holds: parts of torch with a state, by name.
+
 FROZEN_BLOCKS = 2
 BATCH, GROUP = 32, 16  # Batches are cut from groups sorted by length, to pad little.
 RATE, DECAY, WARMUP, SMOOTHING, CLIP = 1.5e-4, 0.01, 0.06, 0.02, 1.0
@@ -70,7 +72,8 @@ def train(model: TrainableCross, lessons: Lessons, *, steps: int, checkpoint: Pa
     """Trains for a number of steps in bfloat16 and returns the seconds it took."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: _rate_share(at, steps))
-    first, spent = _resumed(model, optimizer, schedule, checkpoint)
+    parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    first, spent = _resumed(parts, checkpoint)
     lessons.start_at(first)
     begun = saved = time.monotonic()
     smoothed = 0.7
@@ -89,7 +92,7 @@ def train(model: TrainableCross, lessons: Lessons, *, steps: int, checkpoint: Pa
             log.info("step %d of %d, loss %.3f", step + 1, steps, smoothed)
         if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
-            _save(model, optimizer, schedule, checkpoint, step + 1, spent + saved - begun)
+            _save(parts, checkpoint, step + 1, spent + saved - begun)
     return spent + time.monotonic() - begun
 
 
@@ -98,29 +101,20 @@ def _rate_share(step: int, steps: int) -> float:
     return (step + 1) / warm if step < warm else max(0.02, (steps - step) / (steps - warm))
 
 
-def _save(
-    model: TrainableCross, optimizer: Any, schedule: Any, path: Path, step: int, seconds: float
-) -> None:
+def _save(parts: Parts, path: Path, step: int, seconds: float) -> None:
+    held = {name: part.state_dict() for name, part in parts.items()}
     beside = path.with_suffix(".part")
-    torch.save(
-        {
-            "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(), "step": step, "seconds": seconds,
-        },
-        beside,
-    )  # fmt: skip
+    torch.save({**held, "step": step, "seconds": seconds}, beside)
     beside.replace(path)
 
 
-def _resumed(
-    model: TrainableCross, optimizer: Any, schedule: Any, path: Path | None
-) -> tuple[int, float]:
+def _resumed(parts: Parts, path: Path | None) -> tuple[int, float]:
+    """Fills the parts from a checkpoint, if there is one; returns its step and seconds."""
     if path is None or not path.exists():
         return 0, 0.0
     held = torch.load(path, weights_only=True)
-    model.load_state_dict(held["model"])
-    optimizer.load_state_dict(held["optimizer"])
-    schedule.load_state_dict(held["schedule"])
+    for name, part in parts.items():
+        part.load_state_dict(held[name])
     log.info("resumed at step %d", held["step"])
     return int(held["step"]), float(held["seconds"])
 
@@ -173,8 +167,9 @@ def main() -> None:
     lessons = Lessons(material[TRAIN], PairTokenizer(folder), arguments.seed)
     seconds = train(model, lessons, steps=arguments.steps, checkpoint=arguments.checkpoint)
     settings = {
-        "steps": arguments.steps, "batch": BATCH, "rate": RATE, "decay": DECAY, "seed": arguments.seed,
-        "smoothing": SMOOTHING, "seconds": round(seconds), "threads": arguments.threads,
+        "steps": arguments.steps, "batch": BATCH, "rate": RATE, "decay": DECAY,
+        "seed": arguments.seed, "smoothing": SMOOTHING, "seconds": round(seconds),
+        "threads": arguments.threads,
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in packed(model.trained()).items()}

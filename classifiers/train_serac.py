@@ -85,7 +85,7 @@ def load_data(data: Path, splits: Path, encoder: CachedEncoder) -> SeracData:
 
 
 def hard_negatives(edits: Rows, questions: Rows) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """Returns, for unit vectors (n, d) and (m, d), the ranks DROPPED to NEAREST and their shares."""
+    """Returns, for unit vectors (n, d) and (m, d), ranks DROPPED to NEAREST and their shares."""
     nearest, dropped = min(NEAREST, len(questions)), min(DROPPED, max(0, len(questions) - 1))
     cosines = edits @ questions.T
     order = np.argsort(-cosines, axis=1, kind="stable")[:, dropped:nearest]

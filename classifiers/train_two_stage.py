@@ -1,6 +1,6 @@
 """Fits the stages of the default classifier around a trained cross-encoder; writes its weights.
 
-    python -m classifiers.train_two_stage --data DATA --cross classifiers/weights/cross_v1.safetensors
+    python -m classifiers.train_two_stage --data DATA
 
 Three splits by subject: trees are fitted on `train`, curves on `calibrate`, thresholds on `choose`;
 dev subjects are left out. In each, half of the edits are in relations that the cross-encoder never
@@ -48,7 +48,7 @@ from classifiers.training_pairs import Case, PoolEdit, counterfact_edits, zsre_c
 from classifiers.trees import ensemble_from_record
 from classifiers.two_stage import FORMAT, PAIRS_MAX, WEIGHTS_FILE, encoder_key
 from classifiers.two_stage_features import CHEAP, CHEAP_RISING, FALLING, JUDGED
-from classifiers.two_stage_rows import Judged, Rows, collect, final_scores, judge
+from classifiers.two_stage_rows import Judged, Rows, Stage, collect, final_scores, judge
 from memory.encoder import MiniLmEncoder
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,10 @@ def fit(rows: Mapping[str, Rows], cross: CrossEncoder, seed: int) -> dict[str, A
     first_curve = _curve(odds["calibrate"], calibrate.labels, unjudged)
     second_curve = fit_curve(*_known(second.score(held.rows), calibrate.labels[held.places]))
     scores = final_scores(
-        rows["choose"], odds["choose"], first_curve, judged["choose"], second, second_curve
+        rows["choose"],
+        judged["choose"],
+        Stage(trees=first, curve=first_curve),
+        Stage(trees=second, curve=second_curve),
     )
     return {
         "format": FORMAT,

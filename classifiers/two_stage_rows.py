@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -116,20 +116,20 @@ def _judged(pairs: Sequence[tuple[str, str]], cross: CrossEncoder) -> Floats:
     return np.array([known[pair] for pair in pairs])
 
 
-def final_scores(
-    rows: Rows, first: Floats, first_curve: Curve, judged: Judged, second: TreeEnsemble,
-    second_curve: Curve,
-) -> Floats:  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Fitted trees with their calibration."""
+
+    trees: TreeEnsemble
+    curve: Curve
+
+    def probabilities(self, rows: Floats) -> Floats:
+        """Maps rows (n, f) to probabilities (n,)."""
+        return self.curve.apply(self.trees.score(rows))
+
+
+def final_scores(rows: Rows, judged: Judged, first: Stage, second: Stage) -> Floats:
     """Returns the probability (n,) that serving would give each row."""
-    scores = first_curve.apply(first)
-    scores[judged.places] = second_curve.apply(second.score(judged.rows))
+    scores = first.probabilities(rows.cheap)
+    scores[judged.places] = second.probabilities(judged.rows)
     return scores
-
-
-def only_known(rows: Rows) -> Rows:
-    """Returns the rows whose label is known; for statistics, after the judging."""
-    known = rows.known
-    return replace(
-        rows, cheap=rows.cheap[known], labels=rows.labels[known], numbers=rows.numbers[known],
-        pairs=tuple(pair for pair, kept in zip(rows.pairs, known, strict=True) if kept),
-    )  # fmt: skip

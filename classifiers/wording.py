@@ -37,7 +37,8 @@ COMPARISONS = (
     "Who is older, {} or {other}?", "What do {} and {other} have in common?",
     "Is {} bigger than {other}?", "{} or {other}: which is better?", "Compare {} with {other}.",
     "What is the difference between {} and {other}?", "Did {} ever meet {other}?",
-    "Is {} as famous as {other}?", "Which came first, {} or {other}?", "How far is {} from {other}?",
+    "Is {} as famous as {other}?", "Which came first, {} or {other}?",
+    "How far is {} from {other}?",
 )  # fmt: skip
 GENERIC = (
     "Tell me about {}.", "Who is {}?", "What is {}?", "Write a poem about {}.", "{}",

@@ -129,7 +129,7 @@ def held_out_relations(edits: Sequence[EditDraft], book: Phrasebook, seed: int) 
     A subject's type is that of the relation in which its own edit stands. Other relations asked of
     it are of all splits; the wording is the phrasebook's.
     """
-    random = Random(seed)  # noqa: S311  # Samples, no secrets.
+    random = Random(seed)  # Samples, no secrets.
     by_phrase = {phrase: relation for relation, listed in book.phrases.items() for phrase in listed}
     held = book.only(TEST)
     made: list[EditDraft] = []
@@ -158,7 +158,7 @@ def filler_edits(
     data: Path, seen: Callable[[str], bool], taken: frozenset[str], *, seed: int
 ) -> list[EditDraft]:
     """Returns LAMA's facts, targets exchanged, of subjects neither `seen` nor `taken`; shuffled."""
-    random = Random(seed)  # noqa: S311  # Samples, no secrets.
+    random = Random(seed)  # Samples, no secrets.
     templates = {row["relation"]: row["template"] for row in _lines(data / "lama/relations.jsonl")}
     made: dict[str, EditDraft] = {}
     for path in sorted((data / "lama").glob("P*.jsonl")):

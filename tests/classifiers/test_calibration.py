@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,11 @@ from classifiers.calibration import (
     apply_isotonic,
     binomial_interval,
     binomial_upper,
+    curve_from_record,
+    curve_to_record,
+    fit_curve,
     isotonic,
+    reliability_bins,
     threshold_for_budget,
 )
 
@@ -83,3 +88,28 @@ def test_a_smaller_budget_never_lowers_the_threshold(scores: list[float]) -> Non
 def test_too_few_queries_promise_no_small_budget() -> None:
     assert threshold_for_budget([0.1] * 50, 0.01) is None
     assert threshold_for_budget([0.1] * 400, 0.01) is not None
+
+
+def test_a_curve_survives_its_record_and_keeps_the_order_of_scores() -> None:
+    random = np.random.default_rng(3)
+    scores = random.normal(size=400)
+    labels = (random.random(400) < 1 / (1 + np.exp(-scores))).astype(np.float64)
+    curve = fit_curve(scores, labels)
+    back = curve_from_record(json.loads(json.dumps(curve_to_record(curve))))
+    inner = np.sort(scores)[5:-5]
+    np.testing.assert_allclose(back.apply(inner), curve.apply(inner), atol=1e-4)
+    assert (np.diff(back.apply(np.sort(scores))) >= 0).all()
+    for damaged in ({"knots": [0, 1], "values": [1, 0]}, {"knots": [1, 0], "values": [0, 1]}):
+        with pytest.raises(ValueError, match="does not rise"):
+            curve_from_record(damaged)
+
+
+def test_reliability_bins_hold_every_pair_once_and_say_what_was_so() -> None:
+    probabilities = np.array([0.0, 0.04, 0.55, 0.58, 1.0])
+    labels = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    bins = reliability_bins(probabilities, labels)
+    assert [(b.low, b.high, b.n, b.share_in_scope) for b in bins] == [
+        (0.0, 0.1, 2, 0.5), (0.5, 0.6, 2, 0.5), (0.9, 1.0, 1, 1.0),
+    ]  # fmt: skip
+    assert bins[1].mean_probability == pytest.approx(0.565)
+    assert reliability_bins(np.zeros(0), np.zeros(0)) == ()

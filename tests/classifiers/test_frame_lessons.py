@@ -13,6 +13,7 @@ from classifiers.frame_lessons import (
     OUT_OF_SCOPE,
     FrameLesson,
     Material,
+    Told,
     lesson,
     out_of_scope,
     put,
@@ -20,6 +21,8 @@ from classifiers.frame_lessons import (
 from classifiers.phrasebook import TRAIN, Phrasebook
 from tests.lesson_kit import small_material
 from tests.phrasebooks import small_book
+
+TOLD = Told(relation="P103", phrase="{} grew up speaking", target="English")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +67,7 @@ def test_a_phrasing_that_serves_two_relations_is_never_a_counterexample(
 ) -> None:
     own = set(material.taught.phrases["P103"])
     for seed in range(300):
-        text = out_of_scope(
-            "other_relation", "P103", "{} grew up speaking", "English", material, Random(seed)
-        )
+        text = out_of_scope("other_relation", TOLD, material, Random(seed))
         assert text not in own
 
 
@@ -79,7 +80,7 @@ def test_manners_of_speaking_fall_on_both_labels_alike(material: Material) -> No
                 text = put("{} grew up speaking", "P103", "English", material, random)
                 count += text != "{} grew up speaking"
             else:
-                text = out_of_scope("generic", "P103", "{} grew", "English", material, random)
+                text = out_of_scope("generic", TOLD, material, random)
                 count += text.count("{}") == 1
         return count / 1500
 

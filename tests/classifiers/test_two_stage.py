@@ -162,7 +162,7 @@ def test_scores_of_any_text_are_probabilities(text: str) -> None:
 
 
 def _weights() -> Any:
-    import tempfile  # noqa: PLC0415  # hypothesis allows no function-scoped folder.
+    import tempfile  # hypothesis allows no function-scoped folder.
 
     with tempfile.TemporaryDirectory() as folder:
         return load_weights(write(Path(folder)))

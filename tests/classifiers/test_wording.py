@@ -23,8 +23,7 @@ def test_chat_and_check_keep_the_phrase_and_its_subject(phrase: str, seed: int) 
 @pytest.mark.parametrize(
     ("phrase", "wanted"),
     [
-        ("The mother tongue of {} is", {"The mother tongue of him is", "The mother tongue of her is",
-                                        "The mother tongue of them is"}),
+        ("The wife of {} is", {"The wife of him is", "The wife of her is", "The wife of them is"}),
         ("Where was {} born?", {"Where was he born?", "Where was she born?",
                                 "Where was they born?"}),
         ("{}'s wife is", {"His wife is", "Her wife is", "Their wife is"}),
