@@ -55,6 +55,9 @@ _WHAT_IS = re.compile(
     r"(?:the )?$",
     re.IGNORECASE,
 )
+_WHERE = re.compile(
+    r"\b(?:where|located|(?:what|which) (?:city|country|town|place))\b", re.IGNORECASE
+)
 _MALE = "husband|father|son|brother|uncle|nephew|grandfather|grandson|actor|king|prince|man|boy"
 _FEMALE = (
     "wife|mother|daughter|sister|aunt|niece|grandmother|granddaughter|actress|queen|princess|"
@@ -240,6 +243,11 @@ def _clear_one(allowed: list[Entity], exchange: Exchange, pronoun: Pronoun) -> E
     sure = [entity for entity in allowed if sort is not None and entity.kind is sort] or allowed
     topics = [entity for entity in allowed if entity in exchange.asked]
     answer = next(iter(exchange.answered), None) if exchange.asks else None
+    if answer in sure and len(topics) == 1 and _WHERE.search(exchange.question):
+        if pronoun is Pronoun.IT:
+            return topics[0]  # "Where is the tower?" "In Seattle." "Who built it?"
+        if pronoun is Pronoun.THERE:
+            return answer
     if answer not in sure or not topics:
         if len(sure) == 1 and (exchange.asks or len(topics) != 1):
             return sure[0]

@@ -37,6 +37,7 @@ _OPENERS = word_set(
     would write yeah yep yes yesterday yet you your"""
 )
 _TITLES = word_set("i mr mrs ms dr prof sir dame ceo cfo cto coo")  # Before names, not of them.
+_ELIDED = re.compile(r"[dl]['\u2019][A-Z]")  # "d'Ornano"
 _NEVER_NAMES = word_set(
     """monday tuesday wednesday thursday friday saturday sunday january february march april may
     june july august september october november december english french german spanish italian
@@ -118,7 +119,8 @@ def _capitalised(text: str) -> list[tuple[int, int, bool]]:
 
 
 def _is_capitalised(token: str) -> bool:
-    return token[0].isupper() and token.casefold() not in _TITLES
+    begins = token[0].isupper() or bool(_ELIDED.match(token))
+    return begins and token.casefold() not in _TITLES
 
 
 def _abbreviates(name: str) -> bool:

@@ -95,7 +95,13 @@ RESOLVED: list[tuple[tuple[str, ...], str]] = [
      "Where is Apple based?"),
     (("How tall is the Space Needle?", "184 m.", "And the Eiffel Tower?"),
      "How tall is the Eiffel Tower?"),
-    # Things and places.
+    (("What is the mother tongue of Michel d'Ornano?", "French.", "Where was he born?"),
+     "Where was Michel d'Ornano born?"),
+    # Things and places. What "where" asks for is a place to be "there", and no rival for "it".
+    (("Where is the Space Needle?", "In Seattle.", "Who designed it?"),
+     "Who designed Space Needle?"),
+    (("Where is the Space Needle?", "In Seattle.", "What language is spoken there?"),
+     "What language is spoken in Seattle?"),
     (("Tell me about France.", "It is a country in Europe.", "and its capital?"),
      "What is France's capital?"),
     (("Tell me about France.", "A country in Europe.", "What language is spoken there?"),
@@ -139,7 +145,6 @@ LEFT: list[tuple[str, ...]] = [
     ("Are Apple and IBM rivals?", "Yes.", "What do they make?"),
     ("What is the capital of France?", "Paris.", "How old is it?"),
     ("What is the capital of France?", "It is Paris, of course.", "And its population?"),
-    ("Where is the Space Needle?", "In Seattle.", "Who designed it?"),
     ("Who taught Alan Turing?", "Alonzo Church.", "And where was he born?"),
     ("Is Danielle Darrieux known?", "Yes.", "Did she know him?"),
     # Nobody fits.
