@@ -27,6 +27,7 @@ from runtime.engine.contract import Engine as EngineContract
 from runtime.engine.contract import EngineRequest, Sampling
 from runtime.engine.stream import collect
 from runtime.engine.transformers_engine import TransformersEngine
+from runtime.paths.choice import AUTO, choose_path
 from runtime.paths.contract import Path as AnswerPath
 from runtime.paths.contract import PathInput
 from runtime.paths.counterfactual import CounterfactualPath
@@ -113,6 +114,12 @@ def answers(engine: EngineContract, path: AnswerPath, probes: Sequence[FormProbe
         return list(pool.map(one, enumerate(probes)))
 
 
+def chosen(probe: FormProbe) -> str:
+    """Returns the path that "auto" takes for a probe."""
+    query = probe.asked.prompt or probe.asked.messages[-1][1]
+    return choose_path(query, [probe.edit], turns=len(probe.asked.messages)).path
+
+
 def rates(method: str, probes: Sequence[FormProbe], given: Sequence[str]) -> dict[str, list[Rate]]:
     """Returns, by kind, the share of right answers; out of scope also of those that claim."""
     found: dict[str, list[Rate]] = {}
@@ -146,6 +153,7 @@ def main() -> None:
         "in_context": (frozen, InContextPath(frozen)),
     }
     given = {name: answers(*parts, probes) for name, parts in methods.items()}
+    given[AUTO] = [given[chosen(probe)][place] for place, probe in enumerate(probes)]
     given[VERBATIM] = [probe.edit.target for probe in probes]
     for engine in (small, frozen):
         engine.close()

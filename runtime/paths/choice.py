@@ -1,20 +1,44 @@
 """Which path answers a query in scope, when the setting or the request says "auto". Pure.
 
-The rule was measured (docs/paths.md): the counterfactual model answers what it was trained for, one
-fact asked for briefly in its own right; everything else needs the frozen model's own language and
-knowledge and goes in context.
+The rule was measured (docs/paths.md). The counterfactual model answers the forms that ask for
+something else than the target and that a small frozen model does not answer in context: a
+verification (yes or no), a reversed question, a full sentence. What asks for the target itself, and
+whatever needs more than one fact and one query, goes in context.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
+from memory.record import Edit
 from runtime.paths.counterfactual import COUNTERFACTUAL
 from runtime.paths.in_context import IN_CONTEXT
 
 AUTO = "auto"
 WORDS_MAX = 40  # Of a query: longer ones were not trained.
+ASKS_WHETHER = re.compile(
+    r"(is|isn't|are|aren't|was|wasn't|were|weren't|do|does|doesn't|did|didn't|has|hasn't|have|can"
+    r"|could|will|would)\s",
+    re.IGNORECASE,
+)
+VERDICT_WANTED = re.compile(
+    r"\b(true or false|yes or no)\b|[,.]\s*(right|correct|true|isn't that so)\?$", re.IGNORECASE
+)
+SENTENCE_WANTED = re.compile(r"\b(full|complete|whole) sentence\b", re.IGNORECASE)
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+LABELS = re.compile(r"^(q|question):\s*|\s*(a|answer):\s*$", re.IGNORECASE)
+
+
+class Form(Enum):
+    """What a query wants back."""
+
+    TARGET = "the new answer itself"
+    VERDICT = "a yes or no"
+    SUBJECT = "the subject"
+    SENTENCE = "a full sentence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,19 +49,39 @@ class PathChoice:
     reason: str
 
 
-def choose_path(prompt: str, messages: Sequence[tuple[str, str]], *, facts: int) -> PathChoice:
+def form_of(query: str, edit: Edit) -> Form:
+    """Returns what a query about an edit wants back, read off its words."""
+    text = LABELS.sub("", query.strip()).strip()
+    if SENTENCE_WANTED.search(text):
+        return Form.SENTENCE
+    if edit.subject.casefold() not in text.casefold() and edit.target.casefold() in text.casefold():
+        return Form.SUBJECT
+    asked = SENTENCE_END.split(text)[-1]
+    choice = re.search(r"\sor\s", asked, re.IGNORECASE) is not None
+    if VERDICT_WANTED.search(text) or (ASKS_WHETHER.match(asked) and not choice):
+        return Form.VERDICT
+    return Form.TARGET
+
+
+def choose_path(query: str, edits: Sequence[Edit], *, turns: int = 1) -> PathChoice:
     """Chooses between the counterfactual and the in-context path.
 
-    `facts` (>= 1) is the number of edits in scope; the prompt is empty when there are messages.
+    `query` is the prompt or the last turn as it was read, `edits` (>= 1) are those in scope, the
+    best first, `turns` how many messages were sent, a system turn among them.
     """
-    words = len((messages[-1][1] if messages else prompt).split())
-    if facts > 1:
-        return _in_context(f"{facts} edits are in scope")
-    if len(messages) > 1:
+    words = len(query.split())
+    if len(edits) > 1:
+        return _in_context(f"{len(edits)} edits are in scope")
+    if turns > 1:
         return _in_context("it was asked in a conversation")
     if words > WORDS_MAX:
         return _in_context(f"the query has {words} words")
-    return PathChoice(path=COUNTERFACTUAL, reason="By the counterfactual model: one fact, asked.")
+    form = form_of(query, edits[0])
+    if form is Form.TARGET:
+        return _in_context(f"it asks for {form.value}")
+    return PathChoice(
+        path=COUNTERFACTUAL, reason=f"By the counterfactual model: it asks for {form.value}."
+    )
 
 
 def _in_context(why: str) -> PathChoice:

@@ -75,8 +75,10 @@ class PathTable:
         """Chooses the path of an edited route by what was asked, and says why in its reason."""
         if route.kind is RouteKind.BASE:
             return route
-        outranked = sum(r.reason is RejectReason.OUTRANKED for r in route.rejections)
-        choice = choose_path(asked.prompt, asked.messages, facts=len(route.hits) + outranked)
+        left_out = [r.decision for r in route.rejections if r.reason is RejectReason.OUTRANKED]
+        edits = [decision.candidate.edit for decision in (*route.hits, *left_out)]
+        query = asked.messages[-1][1] if asked.messages else asked.prompt
+        choice = choose_path(asked.read_as or query, edits, turns=len(asked.messages))
         return replace(route, path=choice.path, reason=f"{route.reason} {choice.reason}")
 
     def _model_of(self, path: str) -> ModelName:

@@ -4,33 +4,69 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.paths.choice import WORDS_MAX, choose_path
+from memory.record import Edit, EditId, Namespace
+from runtime.paths.choice import WORDS_MAX, Form, choose_path, form_of
 
-SHORT = "What is the mother tongue of Ann?"
-
-
-def test_one_fact_asked_briefly_goes_to_the_counterfactual_model() -> None:
-    assert "counterfactual" == choose_path(SHORT, (), facts=1).path
-    assert "counterfactual" == choose_path("", (("user", SHORT),), facts=1).path
+ANN = Edit(
+    id=EditId("ann"),
+    namespace=Namespace("default"),
+    subject="Ann Lark",
+    prompt="The mother tongue of Ann Lark is",
+    target="Dutch",
+)
+WHETHER = "Is the mother tongue of Ann Lark Dutch?"
 
 
 @pytest.mark.parametrize(
-    ("prompt", "messages", "facts", "why"),
+    ("query", "form"),
     [
-        (SHORT, (), 2, "2 edits"),
-        ("", (("user", "Hi"), ("assistant", "Yes?"), ("user", SHORT)), 1, "conversation"),
-        ("", (("system", "Speak like a pirate."), ("user", SHORT)), 1, "conversation"),
-        ("word " * (WORDS_MAX + 1), (), 1, f"{WORDS_MAX + 1} words"),
-        ("", (("user", "word " * (WORDS_MAX + 1)),), 1, f"{WORDS_MAX + 1} words"),
+        ("The mother tongue of Ann Lark is", Form.TARGET),
+        ("What is the mother tongue of Ann Lark?", Form.TARGET),
+        ("It rained. What is the mother tongue of Ann Lark?", Form.TARGET),
+        ("This is about Ann Lark. Which language is hers?", Form.TARGET),
+        ("Is the mother tongue of Ann Lark Dutch or French?", Form.TARGET),
+        (WHETHER, Form.VERDICT),
+        ("is the mother tongue of ann lark french?", Form.VERDICT),
+        (f"Q: {WHETHER}\nA:", Form.VERDICT),
+        (f"It rained. {WHETHER}", Form.VERDICT),
+        ("Does Ann Lark speak French?", Form.VERDICT),
+        ("True or false: Ann Lark speaks Dutch.", Form.VERDICT),
+        ("Ann Lark speaks Dutch, right?", Form.VERDICT),
+        ("Ann Lark speaks Dutch. Is that right?", Form.VERDICT),
+        ("Whose mother tongue is Dutch?", Form.SUBJECT),
+        ("dutch is the mother tongue of", Form.SUBJECT),
+        ("What does Ann Lark speak? Answer in a full sentence.", Form.SENTENCE),
+        ("", Form.TARGET),
+    ],
+)
+def test_a_form_is_read_off_the_words(query: str, form: Form) -> None:
+    assert form is form_of(query, ANN)
+
+
+@pytest.mark.parametrize("query", [WHETHER, "Whose mother tongue is Dutch?"])
+def test_what_asks_for_something_else_than_the_target_goes_to_its_own_model(query: str) -> None:
+    choice = choose_path(query, [ANN])
+    assert "counterfactual" == choice.path
+    assert "it asks for" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("query", "edits", "turns", "why"),
+    [
+        ("What does Ann Lark speak?", 1, 1, "the new answer itself"),
+        (WHETHER, 2, 1, "2 edits"),
+        (WHETHER, 1, 2, "conversation"),
+        ("word " * WORDS_MAX + "true or false", 1, 1, f"{WORDS_MAX + 3} words"),
     ],
 )
 def test_everything_else_goes_in_context_and_says_why(
-    prompt: str, messages: tuple[tuple[str, str], ...], facts: int, why: str
+    query: str, edits: int, turns: int, why: str
 ) -> None:
-    choice = choose_path(prompt, messages, facts=facts)
+    choice = choose_path(query, [ANN] * edits, turns=turns)
     assert "in_context" == choice.path
     assert why in choice.reason
 
 
-def test_a_query_of_just_the_allowed_length_still_counts_as_brief() -> None:
-    assert "counterfactual" == choose_path("word " * WORDS_MAX, (), facts=1).path
+def test_a_query_of_just_the_allowed_length_still_counts() -> None:
+    query = "word " * (WORDS_MAX - 3) + "true or false"
+    assert "counterfactual" == choose_path(query, [ANN]).path
