@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import typer
 
-from errata.commands import ask, chat, demo, doctor, edit, measure, serve, status, transfer
+from errata.commands import ask, chat, demo, doctor, edit, locate, measure, serve, status, transfer
 from errata.commands.register import register
 
 HELP = """Serves a frozen language model with a memory of corrections.
@@ -54,7 +54,7 @@ def build_app() -> typer.Typer:
     _add(edits, None, edit.retire, edit.restore, edit.history)
     app.add_typer(edits, name="edit", help=EDIT_HELP, rich_help_panel=EDITS)
     _add(app, EDITS, ask.search, transfer.import_, transfer.export, status.watch)
-    _add(app, MEASURING, measure.eval_)
+    _add(app, MEASURING, measure.eval_, locate.locate)
     return app
 
 
