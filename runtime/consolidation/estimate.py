@@ -1,0 +1,46 @@
+"""What a job will take, from the model's shape: said before it begins, and held to a cap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from runtime.consolidation.operations import Estimate
+from runtime.engine.contract import EngineInfo
+
+MIB = 2**20
+WORD = 4  # Bytes of a float32.
+LAYERS_TOUCHED = 6  # Of the editors' tables, at most.
+PROGRAM_BYTES = 300 * MIB  # What torch maps besides, once it computes.
+PASS_TOKENS = 4096  # Of one forward pass at the gate; an editor's passes are smaller.
+PASS_COPIES = 3  # Logits, their log-softmax and its gradient.
+
+
+def estimator(info: EngineInfo, *, width: int, memory_cap_bytes: int) -> Callable[[int], Estimate]:
+    """Returns the estimate of a job by its number of edits; `width` is the residual stream's.
+
+    Two copies of the weights (one to read, one float64 for the touched matrices at most), logits of
+    one pass, and the second moments of the touched layers. It is an upper bound for the families
+    that are known, not a measurement.
+    """
+    inner = 4 * width  # Input of an MLP's output projection, about.
+
+    def estimate(edits: int) -> Estimate:
+        moments = LAYERS_TOUCHED * inner * inner * 8 * 2
+        logits = PASS_TOKENS * info.vocab_size * WORD * PASS_COPIES
+        rows = edits * 64 * (inner + width) * 8
+        rank = min(edits, width)
+        edition = LAYERS_TOUCHED * WORD * min(rank * (inner + width), inner * width)
+        return Estimate(
+            edits=edits,
+            memory_bytes=PROGRAM_BYTES + 3 * info.parameters * WORD + moments + logits + rows,
+            memory_cap_bytes=memory_cap_bytes,
+            edition_bytes=edition,
+        )
+
+    return estimate
+
+
+def half_of_memory() -> int:
+    """Returns half of the machine's memory, bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
