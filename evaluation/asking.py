@@ -159,6 +159,7 @@ class Asker:
         probe = task.probe
         right = is_right(asked, probe, task.own, edits)
         hits = asked.routed.hits
+        best = edits.get(EditId(asked.routed.best))
         outside = probe.scope is Scope.OUTSIDE
         return Outcome(
             case=task.case,
@@ -168,6 +169,7 @@ class Asker:
             filler=bool(hits) and not right and hits[0][0] in group.fillers,
             covered=outside and normalise(probe.prompt) in inside,
             follows=self._labels.get(task.case) if probe.kind == "rephrase" else None,
+            best="" if best is None else f"{best.prompt} {best.target}",
             seconds=seconds,
         )
 

@@ -7,8 +7,8 @@ through the server's own query runner.
 
 from __future__ import annotations
 
-import itertools
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
@@ -26,7 +26,6 @@ from runtime.question import Question, Routing
 AUTO = "auto"
 NO_EDITS = "none"
 TARGET = "target"
-_SERIAL = itertools.count()
 
 
 def known_methods(paths: Iterable[str]) -> tuple[str, ...]:
@@ -123,7 +122,7 @@ class HeldMemory:
     def add(self, edits: Sequence[EditDraft]) -> None:
         """Writes more edits, into a namespace that nothing else uses."""
         if not self._own_space:
-            self._namespace = Namespace(f"s-{next(_SERIAL)}-{id(self):x}")
+            self._namespace = Namespace(f"s-{time.time_ns():x}")  # Of no earlier run either.
             self._own_space = True
             held = [*self._edits.values(), *edits]
         else:

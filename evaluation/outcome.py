@@ -23,6 +23,7 @@ class Outcome:
     filler: bool  # The best hit only fills the memory.
     covered: bool  # Out of its own edit's scope, but some other edit in memory is about it.
     follows: bool | None  # A person's label of a paraphrase; None: not labelled.
+    best: str  # The statement of the best candidate, hit or not; "" when there was none.
     seconds: float  # Wall time that this answer took of the run.
 
     @property

@@ -192,8 +192,8 @@ def _case(outcome: Outcome) -> str:
         ", ".join(outcome.probe.answers[:2]),
         said.text if said else "",
         (
-            f"{routed.path}: {routed.reason} Best {routed.best} at {routed.best_score:.3f}, own "
-            f"{routed.own_score:.3f}"
+            f"{routed.path}: {routed.reason} Best: {outcome.best or 'none'} "
+            f"({routed.best_score:.3f}); its own edit {routed.own_score:.3f}."
         ),
     )
     shown = "".join(f'<td class="text">{escape(cell)}</td>' for cell in cells)

@@ -19,7 +19,7 @@ from evaluation.groups import Group, make_groups
 from evaluation.journal import Journal, code_version
 from evaluation.latency import quantile, time_editing, time_routing
 from evaluation.memory_method import NO_EDITS, MemoryMethod
-from evaluation.method import Said, Want
+from evaluation.method import Method, Said, Want
 from evaluation.metrics import Rate, mean
 from evaluation.options import Options
 from evaluation.outcome import Outcome
@@ -208,7 +208,7 @@ class _Run:
         self._frozen = {o.probe.key: o.asked.said for o in outcomes if o.asked.said is not None}
         self._keep(block, outcomes)
 
-    async def _block(self, method: MemoryMethod, size: int, groups: Sequence[Group]) -> None:
+    async def _block(self, method: Method, size: int, groups: Sequence[Group]) -> None:
         if self._options.protocol == "sequential":
             await self._sequential(method, size, groups)
             return
@@ -225,7 +225,7 @@ class _Run:
             outcomes += await self._asker.ask_all(method, block, group, asked)
         self._keep(block, outcomes)
 
-    async def _sequential(self, method: MemoryMethod, size: int, groups: Sequence[Group]) -> None:
+    async def _sequential(self, method: Method, size: int, groups: Sequence[Group]) -> None:
         """Each record right after its own edit, then all of them after the last."""
         block = Block(method=method.name, scope=method.scope, edits=size, protocol="sequential")
         count = sum(len(self._tasks(group)) for group in groups)
@@ -297,7 +297,8 @@ class _Run:
         ):
             self._rates += [(block, made, took) for made in rates]
 
-    def _method(self, name: str, scope: str, *, sampling: Sampling | None = None) -> MemoryMethod:
+    def _method(self, name: str, scope: str, *, sampling: Sampling | None = None) -> Method:
+        """The one place that turns names into methods."""
         return MemoryMethod(
             self._bench,
             name,

@@ -157,6 +157,7 @@ def outcome(
         "case": "1",
         "filler": False,
         "covered": False,
+        "best": "",
         "follows": None,
         "seconds": 0.5,
         **more,
