@@ -146,7 +146,7 @@ class Consolidator:
         selection = select(self._memory.snapshot(), request, self._book)
         estimate = self._check_size(request, selection)
         with self._changed:
-            busy = self._running or (self._queue[0] if self._queue else None)
+            busy = self._busy()
             if busy is not None and not request.validate_only:
                 raise ConsolidationRunning(
                     f"operations/{busy} runs already; wait for it or cancel it: one consolidation "
@@ -230,6 +230,12 @@ class Consolidator:
                 f"{cap / 2**20:.0f}; raise consolidation.memory_mb, or select fewer edits"
             )
         return estimate
+
+    def _busy(self) -> str | None:
+        """Returns the operation that runs or waits to; the caller holds the lock."""
+        if self._running is not None and not self.operations.get(self._running).ended:
+            return self._running
+        return self._queue[0] if self._queue else None
 
     def _work(self) -> None:
         """Runs jobs until closed. The thread's body."""
@@ -361,6 +367,7 @@ class Consolidator:
                     ) from None
                 raise
             sequence, activated = written.sequence, True
+        shutil.rmtree(self._folder / name, ignore_errors=True)
         self.operations.update(
             name,
             state=State.SUCCEEDED,
@@ -369,7 +376,6 @@ class Consolidator:
             activated=activated,
             sequence=sequence,
         )
-        shutil.rmtree(self._folder / name, ignore_errors=True)
         return True
 
     def _record(
