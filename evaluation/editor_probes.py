@@ -31,7 +31,9 @@ class Probes:
     """Edits with what is asked about them."""
 
     facts: tuple[Fact, ...]
-    paraphrases: tuple[tuple[str, str], ...]  # (prompt, target): phrasings that no editor was given.
+    paraphrases: tuple[
+        tuple[str, str], ...
+    ]  # (prompt, target): phrasings that no editor was given.
     neighbours: tuple[str, ...]  # Prompts: the same relation, another subject.
     same_subject: tuple[str, ...]  # Prompts: the same subject, another relation.
     used: frozenset[tuple[str, str]]  # (subject, relation) of all edits and probes.
@@ -78,7 +80,9 @@ class FactBook:
             objects[one.relation].append(one.object)
         answers = known([self.ask(one, 0) for one in pool])
         seen: set[tuple[str, str]] = set()
-        facts, asked, edited = [], [], []
+        facts: list[Fact] = []
+        asked: list[tuple[str, str]] = []
+        edited: list[Triple] = []
         for one, answer in zip(pool, answers, strict=True):
             others = [other for other in objects[one.relation] if other != one.object]
             if len(facts) == count or answer != one.object or not others:
@@ -87,7 +91,9 @@ class FactBook:
                 continue
             seen.add((one.subject, one.relation))
             target = random.choice(others)
-            forms = random.sample(range(1, len(self.phrasings[one.relation])), paraphrases + held_out)
+            forms = random.sample(
+                range(1, len(self.phrasings[one.relation])), paraphrases + held_out
+            )
             given = tuple(self.ask(one, form) for form in forms[:paraphrases])
             facts.append(
                 Fact(
@@ -114,7 +120,7 @@ class FactBook:
     def _around(
         self, edited: Sequence[Triple], seen: set[tuple[str, str]], random: Random
     ) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[tuple[str, str]]]:
-        """Returns prompts about neighbours (two an edit) and the same subjects, and what is used."""
+        """Returns prompts about neighbours (two an edit), about the same subjects, and all used."""
         by_relation: dict[str, list[Triple]] = defaultdict(list)
         by_subject: dict[str, list[Triple]] = defaultdict(list)
         for one in self.triples:

@@ -1,5 +1,4 @@
-"""Prompts that an edit must leave alone: its own sentence about other subjects, and its subject in
-other sentences.
+"""Prompts that an edit must leave alone: its sentence about others, its subject in other words.
 
 At the prompt's last token a key holds the phrase as well as the subject. Rows that share one but
 not the other, with nothing to be added, leave an editor only what they have in common: the fact.
@@ -11,7 +10,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 
 from runtime.consolidation.contract import Fact
 
@@ -58,7 +56,7 @@ def other_subjects(fact: Fact, count: int, seed: int) -> list[str]:
     prompts = (fact.prompt, *fact.paraphrases)
     chosen = draw.sample(names, min(count, len(names)))
     return [
-        pattern.sub(lambda _, name=name: name, prompts[number % len(prompts)])
+        name.join(pattern.split(prompts[number % len(prompts)]))
         for number, name in enumerate(chosen)
     ]
 
@@ -70,8 +68,3 @@ def other_sentences(fact: Fact, count: int, seed: int) -> list[str]:
     texts = [sentence.replace("{}", fact.subject) for sentence in SENTENCES]
     texts = [text for text in texts if text.casefold() not in known]
     return draw.sample(texts, min(count, len(texts)))
-
-
-def same_answer(first: Sequence[int], second: Sequence[int]) -> bool:
-    """Whether two greedy beginnings of answers are the same: then the sentences ask the same."""
-    return list(first) == list(second)

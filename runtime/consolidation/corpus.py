@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,6 +86,25 @@ class FactSentences:
                 form = draw.choice([*forms["cloze"], *forms["question"]])
                 yield f"{form.replace('{}', fact['subject'])} {fact['object']}"
                 made += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Several corpora as one, in equal parts."""
+
+    parts: tuple[Corpus, ...]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the parts' hashes."""
+        text = " ".join(part.digest for part in self.parts)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def texts(self, count: int, seed: int) -> Iterator[str]:
+        """Yields the parts' texts in turn, so that a small sample holds all of them."""
+        shares = [part.texts(-(-count // len(self.parts)), seed) for part in self.parts]
+        turns = (text for turn in zip_longest(*shares) for text in turn if text is not None)
+        yield from islice(turns, count)
 
 
 def _choose(total: int, count: int, seed: int) -> set[int]:

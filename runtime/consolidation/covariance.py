@@ -115,13 +115,11 @@ class MomentStore:
         if at:
             log.info("second moments resume at text %d of %d", at, self._samples)
         texts = islice(self._corpus.texts(self._samples, self._seed), at, None)
-        batches = 0
-        for batch in _batched(texts, BATCH_TEXTS):
+        for number, batch in enumerate(_batched(texts, BATCH_TEXTS), start=1):
             behind = {layer: one for layer, one in sums.items() if one.texts == at}
             self._add(behind, batch)
             at += len(batch)
-            batches += 1
-            if batches % SAVE_EVERY_BATCHES == 0:
+            if number % SAVE_EVERY_BATCHES == 0:
                 self._save_all(sums)
             progress(at, self._samples)
         for one in sums.values():

@@ -7,7 +7,7 @@ through `with_changes`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -33,7 +33,7 @@ class Hyperparameters:
     rome_layer: int
     fact_token: FactToken = FactToken.SUBJECT_LAST
     columns: Columns = Columns.MEAN
-    objective: Objective = Objective()
+    objective: Objective = field(default_factory=Objective)
     rome_clamp_factor: float = 4.0
     covariance_weight: float = 15000.0  # λ: how many tokens the old associations count for.
     covariance_samples: int = 5000  # Texts.
@@ -56,8 +56,8 @@ _PAPER = Objective(steps=20)
 _GPTJ = Objective(steps=25)
 _RECENT = Objective(steps=25, weight_decay=1e-3, clamp_factor=4.0)
 
+# Keys: model_type, number of blocks, width of the residual stream.
 TABLE: dict[tuple[str, int, int], Hyperparameters] = {
-    # (model_type, blocks, width)
     ("gpt2", 48, 1600): Hyperparameters(
         source="gpt2-xl: kmeng01/memit hparams/MEMIT, hparams/ROME",
         layers=(13, 14, 15, 16, 17),
@@ -114,12 +114,17 @@ TABLE: dict[tuple[str, int, int], Hyperparameters] = {
         columns=Columns.EACH,
         objective=Objective(
             learning_rate=0.08,
-            relative_rate=True,
+            relative=True,
             weight_decay=0.0,
             kl_factor=0.0,
             clamp_factor=1.0,
+            stop_loss=0.0,
         ),
-        covariance_weight=1.0,
+        rome_clamp_factor=1.0,
+        covariance_weight=300.0,
+        prefixes=3,
+        nullspace_threshold=0.3,
+        nullspace_ridge=0.1,
         answers_end=True,
     ),
 }
@@ -144,7 +149,8 @@ def rule(layers: int) -> Hyperparameters:
         source=f"the rule for {layers} blocks: layers that end at a third of the depth",
         layers=tuple(range(max(0, last - span + 1), last + 1)),
         rome_layer=last,
-        objective=Objective(learning_rate=0.1, relative_rate=True),
+        objective=Objective(learning_rate=0.1, relative=True),
+        rome_clamp_factor=0.75,  # Of the residual stream here, as everything relative.
     )
 
 
@@ -153,8 +159,8 @@ def with_changes(base: Hyperparameters, changes: Mapping[str, Any]) -> Hyperpara
 
     Raises InvalidInput for a name that is none, naming those that are, or a value out of range.
     """
-    own = {field.name for field in fields(Hyperparameters)} - {"objective"}
-    inner = {field.name for field in fields(Objective)}
+    own = {one.name for one in fields(Hyperparameters)} - {"objective"}
+    inner = {one.name for one in fields(Objective)}
     unknown = sorted(set(changes) - own - inner)
     if unknown:
         raise InvalidInput(
@@ -183,7 +189,7 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         ),
         "rome_layer": (0 <= values.rome_layer <= top, f"within 0 to {top}"),
         "steps": (1 <= aim.steps <= 1000, "1 to 1000"),
-        "learning_rate": (0 < aim.learning_rate, "above 0"),
+        "learning_rate": (aim.learning_rate > 0, "above 0"),
         "weight_decay": (aim.weight_decay >= 0, "0 or more"),
         "kl_factor": (aim.kl_factor >= 0, "0 or more"),
         "clamp_factor": (aim.clamp_factor > 0, "above 0"),
@@ -203,9 +209,7 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         if not holds:
             key = name.strip()
             given = getattr(values, key, getattr(aim, key, None))
-            raise InvalidInput(
-                f"{key} is {given!r}; expected {expected}", field=f"settings.{key}"
-            )
+            raise InvalidInput(f"{key} is {given!r}; expected {expected}", field=f"settings.{key}")
     return values
 
 

@@ -1,5 +1,6 @@
-"""Writes target vectors into a range of layers, one after another: what MEMIT, AlphaEdit and PMET
-share. Legend: n columns, d width of the residual stream, d_in of the projection's input.
+"""Writes target vectors into a range of layers: what MEMIT, AlphaEdit and PMET share.
+
+Legend: n columns, d width of the residual stream, d_in of the projection's input.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from collections.abc import Callable
 from torch import Tensor
 
 from memory.errors import ConsolidationFailed
-from runtime.consolidation.workbench import Rows, Workbench
 from runtime.consolidation.contract import Progress
 from runtime.consolidation.solve import Factors
+from runtime.consolidation.workbench import Rows, Workbench
 
 Kernel = Callable[[int, Tensor, Tensor], Factors]  # (layer, K (d_in, n), R (d, n))
 

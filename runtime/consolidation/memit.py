@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runtime.consolidation.workbench import Workbench
 from runtime.consolidation.contract import Delta, Fact, Progress
 from runtime.consolidation.layers import write_layers
 from runtime.consolidation.solve import memit, spread_even
 from runtime.consolidation.state import state_targets
+from runtime.consolidation.workbench import Workbench
 
 
 class MemitEditor:

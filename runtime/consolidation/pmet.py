@@ -1,4 +1,4 @@
-"""PMET: attention and MLP optimised together, the MLP alone written (Li et al. 2023, 2308.08742)."""
+"""PMET: attention and MLP optimised together, the MLP written (Li et al. 2023, 2308.08742)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ class PmetEditor:
         last = how.layers[-1]
         attention, watched = bench.sites.attention_out(last), bench.sites.mlp_out(last)
         flat = rows.flat
-        _, outputs = bench.look(flat, {}, outputs=[attention, watched])
+        block = bench.sites.block(last)
+        _, outputs = bench.look(flat, {}, outputs=[attention, watched, block])
         first = torch.tensor(rows.first)
         targets = bench.targets(
             rows,
-            torch.stack([outputs[attention][first], outputs[watched][first]], dim=1),
-            Place(first=last, inside=(attention, watched)),
-            how.objective,
-            progress,
+            own=torch.stack([outputs[attention][first], outputs[watched][first]], dim=1),
+            stream=outputs[block][first],
+            place=Place(first=last, inside=(attention, watched)),
+            objective=how.objective,
+            progress=progress,
         )
         changes = write_layers(
             bench,

@@ -1,8 +1,8 @@
 """Context prefixes: beginnings that the model itself writes, to stand before prompts.
 
 MEMIT (Meng et al. 2022, arXiv 2210.07229, section 4.3 and its code): one text after each of five
-words, so that a key is not that of the bare prompt alone. Nothing is cached: a prefix belongs to one
-model, one seed and one count.
+words, so that a key is not that of the bare prompt alone. Nothing is cached: a prefix belongs to
+one model, one seed and one count.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Runs only what an optimisation changes: the blocks from a layer on, the columns from the fact
-token on.
+"""Runs only what an optimisation changes: the blocks above a layer, the columns after a token.
 
 What stands before the fact token, and below the changed layer, is the same in every step. So rows
 are run once: the columns before the fact token into a key-value cache (padded on the left, so that
@@ -10,7 +9,8 @@ Legend: n rows, p prefix columns, q columns from the fact token on, d width, V v
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,12 +83,18 @@ class Replay:
             for number, layer in enumerate(cache.layers)
             if p and number >= first
         }
-        self._record(first, cache, _Prefix(before), rest.to(device), mask, places[:, p:])
+        with self._recording(first, cache, _Prefix(before)):
+            self._model.base_model(
+                input_ids=rest.to(device),
+                attention_mask=mask,
+                position_ids=places[:, p:],
+                past_key_values=cache,
+                use_cache=True,
+            )
 
-    def _record(
-        self, first: int, cache: Any, prefix: _Prefix, rest: Tensor, mask: Tensor, places: Tensor
-    ) -> None:
-        """Runs the columns from the fact token on and keeps how each upper block is called."""
+    @contextmanager
+    def _recording(self, first: int, cache: Any, prefix: _Prefix) -> Iterator[None]:
+        """Keeps how each upper block is called while the block runs, and the first one's state."""
         blocks = [
             self._model.get_submodule(self._sites.block(layer))
             for layer in range(first, self._sites.layers)
@@ -108,13 +114,7 @@ class Replay:
 
         handles = [block.register_forward_pre_hook(hook, with_kwargs=True) for block in blocks]
         try:
-            self._model.base_model(
-                input_ids=rest,
-                attention_mask=mask,
-                position_ids=places,
-                past_key_values=cache,
-                use_cache=True,
-            )
+            yield
         finally:
             for handle in handles:
                 handle.remove()

@@ -35,15 +35,17 @@ class RomeEditor:
         module = bench.sites.mlp_out(layer)
         rows = replace(bench.rows(facts), kept=[])  # A rank-one change has no room for them.
         moment = bench.moments([layer], progress)[layer]
-        inputs, outputs = bench.look(rows.flat, {}, inputs=[module], outputs=[module])
+        block = bench.sites.block(layer)
+        inputs, outputs = bench.look(rows.flat, {}, inputs=[module], outputs=[module, block])
         # The δ of an MLP output is the δ of the block's: the block adds it to the residual stream.
         first = torch.tensor(rows.first)
         targets = bench.targets(
             rows,
-            outputs[module][first][:, None],
-            Place(first=layer + 1),
-            replace(how.objective, clamp_factor=how.rome_clamp_factor),
-            progress,
+            own=outputs[module][first][:, None],
+            stream=outputs[block][first],
+            place=Place(first=layer + 1),
+            objective=replace(how.objective, clamp_factor=how.rome_clamp_factor),
+            progress=progress,
         )
         mixing = rows.columns(Columns.MEAN)
         keys = inputs[module].T @ mixing  # (d_in, n)

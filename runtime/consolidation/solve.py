@@ -15,7 +15,8 @@ from torch import Tensor
 
 from memory.errors import ConsolidationFailed
 
-BACKWARD_ERROR_MAX = 1e-6  # Of a solve, relative; float64 gives 1e-10 on a regular system.
+MISSED_MAX = 1e-6  # Of a solve, relative; float64 gives 1e-10 on a regular system.
+PIVOT_MIN = 1e-15  # Of the largest: under it float64 has no digits left.
 _ADVICE = "expected a regular system: raise covariance_weight, or give the covariance more text"
 
 
@@ -43,9 +44,9 @@ def memit(keys: Tensor, residuals: Tensor, moment: Tensor, weight: float) -> Fac
 
 
 def rome(key: Tensor, wanted: Tensor, matrix: Tensor, moment: Tensor) -> Factors:
-    """Returns Δ = (v* - W k*) (C⁻¹ k*)ᵀ / (k*ᵀ C⁻¹ k*) (ROME, Meng et al. 2022, arXiv 2202.05262,
-    eq. 2 and 3), rank one.
+    """Returns Δ = (v* - W k*) (C⁻¹ k*)ᵀ / (k*ᵀ C⁻¹ k*), of rank one.
 
+    ROME, Meng et al. 2022, arXiv 2202.05262, eq. 2 and 3.
     `key` (d_in,), `wanted` v* (d_out,), `matrix` W (d_out, d_in). The same k* stands in every
     place, which is R-ROME's correction (Gupta et al. 2024, arXiv 2403.07175): ROME's code takes
     the bare prompt's key for W k* and for the denominator but the mean key for the direction, and
@@ -78,7 +79,8 @@ def null_space(moment: Tensor, threshold: float) -> Tensor:
             f"the null space is empty: no eigenvalue is under {threshold:g} of the mean; expected"
             " some (raise nullspace_threshold)"
         )
-    return kept @ kept.T
+    projection: Tensor = kept @ kept.T
+    return projection
 
 
 def alphaedit(
@@ -87,7 +89,8 @@ def alphaedit(
     """Returns Δ = R Kᵀ P (K_p K_pᵀ P + K Kᵀ P + L₂ I)⁻¹ (AlphaEdit, arXiv 2410.02355, eq. 12).
 
     `former` holds the keys K_p (d_in, m) of edits that earlier batches wrote. `ridge` is L₂, which
-    the reference's code multiplies the identity with (10 for 7B models). Raises ConsolidationFailed.
+    the reference's code multiplies the identity with (10 for 7B models). Raises
+    ConsolidationFailed.
     """
     keys, residuals, projection = _checked(keys, residuals, projection)
     seen = keys @ keys.T
@@ -144,16 +147,19 @@ def _checked(keys: Tensor, residuals: Tensor, square: Tensor) -> tuple[Tensor, T
 
 def _solve(system: Tensor, right: Tensor, name: str) -> Tensor:
     """Solves, or raises ConsolidationFailed where the answer would be noise."""
-    try:
-        solution = torch.linalg.solve(system, right)
-    except torch.linalg.LinAlgError as error:
-        raise ConsolidationFailed(f"{name}'s system is singular: {error}; {_ADVICE}") from error
-    if not bool(torch.isfinite(solution).all()):
-        raise ConsolidationFailed(f"{name}'s system gave numbers that are not finite; {_ADVICE}")
-    back = torch.linalg.norm(system @ solution - right) / torch.linalg.norm(right).clamp(min=1e-300)
-    if float(back) > BACKWARD_ERROR_MAX:
+    factors, pivots = torch.linalg.lu_factor_ex(system)[:2]
+    sizes = factors.diagonal().abs()
+    if not bool(torch.isfinite(sizes).all()):
+        raise ConsolidationFailed(f"{name}'s system holds numbers that are not finite; {_ADVICE}")
+    if float(sizes.min()) <= PIVOT_MIN * float(sizes.max()):
         raise ConsolidationFailed(
-            f"{name}'s system is ill-conditioned: its solution misses by {float(back):.1e} of the"
-            f" right side; {_ADVICE}"
+            f"{name}'s system is singular: its pivots range from {float(sizes.min()):.1e} to"
+            f" {float(sizes.max()):.1e}; {_ADVICE}"
+        )
+    solution: Tensor = torch.linalg.lu_solve(factors, pivots, right)
+    missed = torch.linalg.norm(system @ solution - right) / torch.linalg.norm(right).clamp(1e-300)
+    if not float(missed) <= MISSED_MAX:
+        raise ConsolidationFailed(
+            f"{name}'s solution misses by {float(missed):.1e} of the right side; {_ADVICE}"
         )
     return solution

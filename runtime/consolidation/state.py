@@ -8,14 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from runtime.consolidation.workbench import Rows, Workbench
 from runtime.consolidation.contract import Progress
 from runtime.consolidation.targets import Place, Targets
+from runtime.consolidation.workbench import Rows, Workbench
 
 
-def state_targets(
-    bench: Workbench, rows: Rows, progress: Progress
-) -> tuple[Targets, Tensor, str]:
+def state_targets(bench: Workbench, rows: Rows, progress: Progress) -> tuple[Targets, Tensor, str]:
     """Returns the targets, the wanted state of each row (rows, d) float64, and its module.
 
     z = h + δ for each row's own h: with mean columns that is MEMIT's residual, δ where the range
@@ -29,9 +27,10 @@ def state_targets(
     first = torch.tensor(rows.first)
     targets = bench.targets(
         rows,
-        states[first][:, None],
-        Place(first=layer + 1),
-        bench.settings.objective,
-        progress,
+        own=states[first][:, None],
+        stream=states[first],
+        place=Place(first=layer + 1),
+        objective=bench.settings.objective,
+        progress=progress,
     )
     return targets, rows.wanted(states, targets.delta[:, 0]), watched

@@ -32,7 +32,7 @@ class Objective:
 
     steps: int = 25
     learning_rate: float = 0.5
-    relative_rate: bool = False  # The rate is in units of the state's root mean square.
+    relative: bool = False  # Rate (root mean square) and clamp (norm) go by the residual stream.
     weight_decay: float = 0.5
     kl_factor: float = 0.0625
     clamp_factor: float = 0.75  # The largest |δ| as a share of the state's own norm.
@@ -72,11 +72,11 @@ def find_targets(
     """Returns a target vector for each fact.
 
     `lessons` are each fact's rows, the bare prompt first; `essence` the rows whose continuation
-    should stay, one a fact, or none. `initial` (n, s, d) are the states that δ is added to: they
-    set its largest norm and the rate. Changes nothing. Raises ConsolidationFailed for a loss that
-    is not finite, and what `progress` raises.
+    should stay, one a fact, or none. `initial` (n, s, d) set the largest norm and the rate. Changes
+    nothing. Raises ConsolidationFailed for a loss that is not finite, and what `progress` raises.
     """
-    search = _Search(model, sites, lessons, essence, initial.float(), place, objective)
+    work = _Work(model=model, sites=sites, place=place, lessons=lessons, essence=essence)
+    search = _Search(work, initial.float().cpu(), objective)
     count = len(lessons)
     waiting, active = list(range(count)), list[int]()
     while waiting or active:
@@ -92,36 +92,37 @@ def find_targets(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What does not change while targets are sought."""
+
+    model: Any
+    sites: Sites
+    place: Place
+    lessons: Sequence[Sequence[Lesson]]
+    essence: Sequence[Lesson]
+
+
 class _Search:
     """The state of the optimisation: δ and Adam's moments of every fact."""
 
-    def __init__(
-        self,
-        model: Any,
-        sites: Sites,
-        lessons: Sequence[Sequence[Lesson]],
-        essence: Sequence[Lesson],
-        initial: Tensor,
-        place: Place,
-        objective: Objective,
-    ) -> None:
-        self._model, self._sites, self._place, self._how = model, sites, place, objective
-        self._lessons, self._essence = lessons, essence
+    def __init__(self, work: _Work, initial: Tensor, objective: Objective) -> None:
+        self._work, self._how = work, objective
         norm = initial.norm(dim=-1, keepdim=True)  # (n, s, 1)
         self._limit = objective.clamp_factor * norm
         self._decay = objective.weight_decay / norm.square().clamp(min=1e-12)
         rms = norm / initial.shape[-1] ** 0.5
-        self._rate = objective.learning_rate * (rms if objective.relative_rate else 1.0)
+        self._rate = objective.learning_rate * (rms if objective.relative else 1.0)
         self.delta = torch.zeros_like(initial)
         self._first, self._second = torch.zeros_like(initial), torch.zeros_like(initial)
-        n = len(lessons)
+        n = len(work.lessons)
         self.steps = torch.zeros(n, dtype=torch.long)
         self.loss = torch.full((n,), torch.inf)
         self.took = torch.zeros(n, dtype=torch.bool)
 
     def work(self, facts: list[int]) -> list[int]:
         """Steps the facts together until enough of them are done; returns those that are not."""
-        batch = _Batch(self._model, self._sites, self._place, facts, self._lessons, self._essence)
+        batch = _Batch(self._work, facts)
         left = facts
         while len(left) > len(facts) * REFILL_SHARE:
             left = self._step(batch, facts, left)
@@ -169,21 +170,14 @@ class _Search:
 class _Batch:
     """Some facts' rows, prepared once."""
 
-    def __init__(
-        self,
-        model: Any,
-        sites: Sites,
-        place: Place,
-        facts: list[int],
-        lessons: Sequence[Sequence[Lesson]],
-        essence: Sequence[Lesson],
-    ) -> None:
+    def __init__(self, work: _Work, facts: list[int]) -> None:
+        model, place, lessons, essence = work.model, work.place, work.lessons, work.essence
         self._count, self._inside = len(facts), place.inside
         taught = [(i, row) for i, fact in enumerate(facts) for row in lessons[fact]]
         kept = [(i, essence[fact]) for i, fact in enumerate(facts)] if essence else []
         rows = taught + kept
         self._owner = torch.tensor([i for i, _ in rows])
-        self._replay = Replay(model, sites, [row for _, row in rows], place.first)
+        self._replay = Replay(model, work.sites, [row for _, row in rows], place.first)
         at = [(r, c) for r, (_, row) in enumerate(taught) for c in _columns(row)]
         at += [(len(taught) + r, len(row.prompt) - row.site - 1) for r, (_, row) in enumerate(kept)]
         device = model.device
@@ -191,9 +185,11 @@ class _Batch:
         self._labels = torch.tensor([t for _, row in taught for t in row.answer], device=device)
         spans = [(i, row) for i, row in taught for _ in row.answer]
         self._of = torch.tensor([i for i, _ in spans], device=device)
-        self._share = torch.tensor([row.weight / len(row.answer) for _, row in spans], device=device)
+        self._share = torch.tensor(
+            [row.weight / len(row.answer) for _, row in spans], device=device
+        )
         bare = {i: r for r, (i, _) in reversed(list(enumerate(taught)))}
-        first_rows = {r for r in bare.values()}
+        first_rows = set(bare.values())
         self._is_bare = torch.tensor(
             [r in first_rows for r, (_, row) in enumerate(taught) for _ in row.answer],
             device=device,
@@ -205,8 +201,10 @@ class _Batch:
                 self._clean = self._replay.run(None, (tail[0], tail[1])).log_softmax(-1)
 
     def losses(self, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns, for δ (b, s, d): the targets' mean negative log-likelihood, the divergence of
-        the essence from before, and whether the bare prompt's greedy answer is the target; (b,).
+        """Returns three tensors (b,) for δ (b, s, d).
+
+        The targets' mean negative log-likelihood, the divergence of the essence from before, and
+        whether the bare prompt's greedy answer is the target.
         """
         spread = delta[self._owner].to(self._replay.start.device)  # (rows, s, d)
         wanted = (self._wanted[0], self._wanted[1])

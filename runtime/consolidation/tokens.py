@@ -96,8 +96,7 @@ def lessons_of(
     token: FactToken,
     end: int | None,
 ) -> list[list[Lesson]]:
-    """Returns each fact's rows: its prompts (the edit's and its paraphrases), bare and after
-    each prefix.
+    """Returns each fact's rows: its prompt and paraphrases, bare and after each prefix.
 
     The bare ones come first. As in MEMIT's averages, bare rows and prefixed rows weigh half each.
     `end` is appended to the answers of models that were taught to end them. Raises
@@ -113,16 +112,16 @@ def lessons_of(
             bare = number < len(prompts)
             weight = half / (len(prompts) if bare else len(prompts) * len(prefixes))
             answer = codec.answer(text, fact.target) + (() if end is None else (end,))
-            rows.append(_lesson(codec, fact, place, text, token, answer, weight))
+            lesson = _lesson(codec, fact, place, text, token=token, answer=answer, weight=weight)
+            rows.append(lesson)
         found.append(rows)
     return found
 
 
 def essence_of(codec: Codec, facts: Sequence[Fact], token: FactToken) -> list[Lesson]:
-    """Returns the prompt "{subject} is a" of each fact, whose continuation should stay (ROME,
-    section 3.1)."""
+    """Returns each fact's "{subject} is a", whose continuation should stay (ROME, section 3.1)."""
     return [
-        _lesson(codec, fact, place, f"{fact.subject} is a", token, (), 0.0)
+        _lesson(codec, fact, place, f"{fact.subject} is a", token=token, answer=(), weight=0.0)
         for place, fact in enumerate(facts)
     ]
 
@@ -132,6 +131,7 @@ def _lesson(
     fact: Fact,
     place: int,
     text: str,
+    *,
     token: FactToken,
     answer: tuple[int, ...],
     weight: float,
@@ -148,6 +148,4 @@ def _lesson(
             f"edit {fact.edit_id}: the subject {fact.subject!r} is not in the prompt {text!r};"
             " expected a prompt that contains it"
         )
-    return Lesson(
-        fact=place, prompt=prompt, site=site, answer=answer, weight=weight
-    )
+    return Lesson(fact=place, prompt=prompt, site=site, answer=answer, weight=weight)

@@ -7,7 +7,7 @@ weights are never written to. Legend: n rows, t columns, d width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ Seeing = Callable[[Tensor], None]
 Changing = Callable[[Tensor], Tensor | None]
 
 
-class Stop(Exception):  # noqa: N818  # Control flow, not an error.
+class Stop(Exception):  # Control flow, not an error.
     """Ends a forward pass early; `hooked` swallows it."""
 
 
@@ -51,10 +51,8 @@ def hooked(
             stack.callback(handle.remove)
         for module, change in after.items():
             stack.callback(module.register_forward_hook(_on_output(change)).remove)
-        try:
+        with suppress(Stop):
             yield
-        except Stop:
-            pass
 
 
 def _on_input(see: Seeing) -> Callable[..., None]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from memory.errors import ConsolidationFailed
-from runtime.consolidation.contrasts import other_sentences, other_subjects
 from runtime.consolidation.contract import Delta, EditorReport, Fact, MatrixDelta, Progress
+from runtime.consolidation.contrasts import other_sentences, other_subjects
 from runtime.consolidation.corpus import Corpus
 from runtime.consolidation.covariance import MomentStore
 from runtime.consolidation.hyperparameters import Columns, Hyperparameters, checked
@@ -51,8 +51,7 @@ class Rows:
         return list(accumulate((len(one) for one in self.lessons[:-1]), initial=0))
 
     def wanted(self, states: Tensor, delta: Tensor) -> Tensor:
-        """Returns what should stand at the rows (rows, d) float64: the states, plus δ (n, d) where
-        a fact is taught."""
+        """Returns the states (rows, d) that should be: plus δ (n, d) where a fact is taught."""
         wanted = states.clone()
         for row, lesson in enumerate(self.flat):
             if lesson.answer:
@@ -73,9 +72,13 @@ class Rows:
             mixing = torch.zeros(len(taught), self.facts, dtype=torch.float64)
             for row, lesson in enumerate(taught):
                 mixing[row, lesson.fact] = lesson.weight
-        return torch.block_diag(
-            mixing, self.kept_weight**0.5 * torch.eye(len(self.kept), dtype=torch.float64)
+        kept = self.kept_weight**0.5 * torch.eye(len(self.kept), dtype=torch.float64)
+        whole = torch.zeros(
+            len(mixing) + len(kept), mixing.shape[1] + len(kept), dtype=torch.float64
         )
+        whole[: len(mixing), : mixing.shape[1]] = mixing
+        whole[len(mixing) :, mixing.shape[1] :] = kept
+        return whole
 
 
 class Workbench:
@@ -175,12 +178,19 @@ class Workbench:
     def targets(
         self,
         rows: Rows,
-        initial: Tensor,
+        *,
+        own: Tensor,
+        stream: Tensor,
         place: Place,
         objective: Objective,
         progress: Progress,
     ) -> Targets:
-        """Returns the target vectors; `initial` is (n, s, d)."""
+        """Returns the target vectors.
+
+        `own` (n, s, d) is what δ is added to, `stream` (n, d) the residual stream there: one of
+        them sets rate and clamp.
+        """
+        initial = stream[:, None].expand_as(own) if objective.relative else own
         return find_targets(
             self.model,
             self.sites,
@@ -194,7 +204,8 @@ class Workbench:
 
     def weight(self, module: str) -> Tensor:
         """Returns a private float64 copy of a projection's weight, (d_out, d_in)."""
-        return weight_of(self.model, self.sites, module).detach().double().cpu().clone()
+        weight: Tensor = weight_of(self.model, self.sites, module).detach()
+        return weight.to("cpu", torch.float64, copy=True)
 
     def look(
         self,
@@ -204,8 +215,10 @@ class Workbench:
         inputs: Sequence[str] = (),
         outputs: Sequence[str] = (),
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Returns inputs and outputs of modules at the rows' fact tokens, (rows, width) float64,
-        computed with the given weights in place of the model's own."""
+        """Returns inputs and outputs of modules at the rows' fact tokens, (rows, width) float64.
+
+        They are computed with the given weights in place of the model's own.
+        """
         dtype, device = self.model.dtype, self.model.device
         private = {name: weight.to(device, dtype) for name, weight in weights.items()}
         with replaced(self.model, private):
