@@ -6,8 +6,10 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
+import grpc
 import pytest
 
 from classifiers.subject_rule import SubjectRule
@@ -15,6 +17,7 @@ from memory.edit_memory import EditMemory
 from memory.errors import InvalidInput
 from memory.flat_index import FlatIndex
 from memory.record import DEFAULT_NAMESPACE, EditDraft, EditId, EditsPolicy, RouteKind
+from protos.errata.v1 import inference_pb2, inference_pb2_grpc
 from runtime.engine.contract import FinishReason, Sampling, TokenDelta
 from runtime.paths.contract import COUNTERFACTUAL_MODEL
 from runtime.paths.counterfactual import CounterfactualPath
@@ -23,6 +26,7 @@ from runtime.query_runner import QueryRunner, RoutingSettings
 from runtime.question import Question, Routing
 from runtime.services.health import Watchdog
 from runtime.services.limits import ServiceLimits
+from runtime.services.server import ErrataServer, Listening
 from tests.fakes import FakeEngine
 from tests.hash_encoder import HashEncoder
 from tests.server_kit import wait_until
@@ -173,3 +177,21 @@ async def test_a_stalled_model_of_a_path_sets_the_inference_service_aside(two: T
     await watchdog.look()
     assert served["errata.v1.InferenceService"] != told["errata.v1.InferenceService"]
     assert served["errata.v1.MemoryService"] == told["errata.v1.MemoryService"]
+
+
+async def test_a_drain_that_runs_out_closes_the_engines_of_all_paths(two: Two) -> None:
+    two.other.gate = threading.Event()  # Held after the first character.
+    served = SimpleNamespace(
+        runner=two.runner, memory=two.memory, engine=two.base, classifier=SubjectRule()
+    )
+    server = ErrataServer(served, Listening(reflection=False, threads=2))
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        make_stub: Any = inference_pb2_grpc.InferenceServiceStub
+        stub = make_stub(channel)
+        call = stub.StreamGenerate(inference_pb2.GenerateRequest(prompt=PROMPT, logprobs=0))
+        first, second = await call.read(), await call.read()
+        assert "counterfactual" == first.provenance.path
+        assert " " == second.delta.logprobs[0].chosen.text
+        await server.stop(0.0)
+    assert [False, False] == [engine.health().alive for engine in two.runner.engines]
