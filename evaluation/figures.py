@@ -13,8 +13,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from evaluation.metrics import clopper_pearson
 from evaluation.outcome import Outcome
 from evaluation.probes import Scope
 from evaluation.table import Row
@@ -22,6 +23,7 @@ from evaluation.table import Row
 COLOURS = ("#1b6ca8", "#d1495b", "#3a7d44", "#8c5fb8", "#e08e0b", "#5b6770", "#00898a", "#a0522d")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 BINS = 10
+DODGE = 1.03
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "errata",
@@ -52,7 +54,7 @@ def curve_figure(metric: str, rows: Sequence[Row]) -> str:
                 [max(0.0, row.high - row.value) for row in ordered],
             ]
             axes.errorbar(
-                [max(1, row.edits) for row in ordered],
+                [row.edits * DODGE**place for row in ordered],  # Equal values stay apart.
                 values,
                 yerr=spread,
                 label=name,
@@ -62,17 +64,17 @@ def curve_figure(metric: str, rows: Sequence[Row]) -> str:
                 **_look(place),
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         if all(0 <= row.value <= 1 for row in rows):
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        _legend(axes, len(series))
+        _legend(axes)
         return _svg(figure)
 
 
 def calibration_figure(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
     """Reliability diagram: how often the best candidate is right, by the probability it was given.
 
-    A point per tenth of the score that holds probes; its area grows with their number. Inside
-    means that the best candidate is an edit that the probe is about.
+    A point per tenth of the score that holds probes, with its 95% interval.
     """
     with mpl.rc_context(STYLE):
         figure, axes = _new("reliability diagram", "probability given", "share right")
@@ -81,17 +83,23 @@ def calibration_figure(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
             points = calibration_points(of)
             if not points:
                 continue
-            axes.plot(
+            intervals = [clopper_pearson(round(found * n), n) for _, found, n in points]
+            axes.errorbar(
                 [p[0] for p in points],
                 [p[1] for p in points],
+                yerr=[
+                    [max(0.0, p[1] - low) for p, (low, _) in zip(points, intervals, strict=True)],
+                    [max(0.0, high - p[1]) for p, (_, high) in zip(points, intervals, strict=True)],
+                ],
                 label=f"{name} (expected calibration error {calibration_error(points):.3f})",
+                capsize=2,
                 linewidth=1.2,
                 markersize=5,
                 **_look(place),
             )
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        _legend(axes, len(outcomes))
+        _legend(axes)
         return _svg(figure)
 
 
@@ -153,7 +161,7 @@ def roc_figure(outcomes: Mapping[str, Sequence[Outcome]], thresholds: Mapping[st
         axes.set_xscale("log")
         axes.set_xlim(least * 0.8, 1.0)
         axes.set_ylim(0, 1.02)
-        _legend(axes, len(outcomes))
+        _legend(axes)
         return _svg(figure)
 
 
@@ -199,8 +207,10 @@ def latency_figure(times: Mapping[str, Sequence[float]]) -> str:
             shares = [(rank + 1) / len(ordered) for rank in range(len(ordered))]
             axes.plot(ordered, shares, label=name, color=_look(place)["color"], linewidth=1.3)
         axes.set_xscale("log")
+        for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            axis_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axes.set_ylim(0, 1.02)
-        _legend(axes, len(times))
+        _legend(axes)
         return _svg(figure)
 
 
@@ -217,9 +227,10 @@ def _look(place: int) -> dict[str, str]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
-def _legend(axes: Any, count: int) -> None:
-    if count and axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, loc="best")
+def _legend(axes: Any) -> None:
+    """Puts the legend under the axes, where it hides no line."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.figure.legend(fontsize=7, loc="outside lower center", ncols=2)
 
 
 def _svg(figure: Figure) -> str:

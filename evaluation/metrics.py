@@ -7,6 +7,7 @@ the tokens before them are given (teacher forcing; EasyEdit's default), averaged
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,12 +58,23 @@ def rate(metric: str, outcomes: Sequence[bool]) -> Rate:
     return Rate(metric=metric, value=successes / n if n else 0.0, low=low, high=high, n=n)
 
 
-def mean(metric: str, values: Sequence[float]) -> Rate:
-    """The mean of values with its normal 95% interval (1.96 standard errors)."""
+def mean(
+    metric: str, values: Sequence[float], *, low: float = -math.inf, high: float = math.inf
+) -> Rate:
+    """The mean of values with its normal 95% interval (1.96 standard errors).
+
+    The interval is cut at `low` and `high`, between which all values lie by their nature.
+    """
     n = len(values)
     if n == 0:
         return Rate(metric=metric, value=0.0, low=0.0, high=1.0, n=0)
     average = sum(values) / n
     spread = (sum((v - average) ** 2 for v in values) / max(1, n - 1)) ** 0.5
     half = 1.96 * spread / n**0.5
-    return Rate(metric=metric, value=average, low=average - half, high=average + half, n=n)
+    return Rate(
+        metric=metric,
+        value=average,
+        low=max(low, average - half),
+        high=min(high, average + half),
+        n=n,
+    )

@@ -46,7 +46,8 @@ th, td { padding: .2rem .6rem; border-bottom: 1px solid #e6eaed; text-align: rig
   vertical-align: top; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
 td.text { max-width: 30rem; overflow-wrap: anywhere; } .wide { overflow-x: auto; }
-small { color: #5b6770; } figure { display: inline-block; margin: .5rem; }
+small { color: #5b6770; } td small { white-space: nowrap; }
+figure { display: inline-block; margin: .5rem; }
 svg { max-width: 100%; height: auto; } dt { font-weight: 600; } dd { margin: 0 0 .4rem 1.5rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
 """.strip()
@@ -56,8 +57,8 @@ def write_report(path: Path, options: Options, result: Result) -> Path:
     """Writes the page and returns its path; the file changes whole."""
     parts = [
         _head(options, result),
-        *_tables(result.rows),
         _figures(result),
+        *_tables(result.rows),
         _worst(result.outcomes),
         _problems(result),
         _glossary(result.rows),
@@ -102,7 +103,7 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
     blocks: dict[tuple[int, str], list[Row]] = {}
     for row in rows:
         blocks.setdefault((row.edits, row.protocol), []).append(row)
-    yield "<h2>Figures</h2>"
+    yield "<h2>Tables</h2>"
     for (edits, protocol), of in sorted(blocks.items()):
         methods = list(dict.fromkeys((row.method, row.scope) for row in of))
         cells = {(row.metric, row.method, row.scope): row for row in of}
@@ -116,7 +117,7 @@ def _tables(rows: Sequence[Row]) -> Iterator[str]:
             + "</tr>"
             for metric in dict.fromkeys(row.metric for row in of)
         )
-        title = f"{edits} edits, {protocol}" if edits else "no edits"
+        title = f"{edits} edit{'s' * (edits > 1)}, {protocol}" if edits else "no edits"
         yield (
             f'<h3>{escape(title)}</h3>\n<div class="wide"><table><tr><th>metric</th>{head}</tr>'
             f"{body}</table></div>"

@@ -45,7 +45,7 @@ def _answers(by_kind: Mapping[str, Outcomes]) -> Iterator[tuple[Rate, float]]:
         yield _rate(f"{name}_exact", said, lambda o: o.exact)
         if name != "generalization_follows":
             shares = [o.asked.scored.target_share for o in scored if o.asked.scored]
-            yield mean(f"{name}_token", shares), _seconds(scored)
+            yield mean(f"{name}_token", shares, low=0.0, high=1.0), _seconds(scored)
     turns = _said(by_kind.get("turn", ()))
     yield _rate("turn_exact", turns, lambda o: o.exact)
     for name, kind in (("path_exact", "edit"), ("path_exact_paraphrase", "rephrase")):
@@ -132,7 +132,7 @@ def _locality(outcomes: Outcomes, frozen: Mapping[str, Said]) -> Iterator[tuple[
     for kind in dict.fromkeys(o.kind for o in outside):
         yield _rate(f"locality_{kind}", [o for o in outside if o.kind == kind], same)
     lost = [1 - _kept(o.asked.said, frozen[o.probe.key]) for o in outside if o.asked.said]
-    yield mean("drawdown", lost), _seconds(outside)
+    yield mean("drawdown", lost, low=0.0, high=1.0), _seconds(outside)
 
 
 def _kept(said: Said, frozen: Said) -> float:

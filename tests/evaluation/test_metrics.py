@@ -48,3 +48,9 @@ def test_a_mean_has_a_narrower_interval_with_more_values() -> None:
     few, many = mean("m", [0.0, 1.0] * 5), mean("m", [0.0, 1.0] * 500)
     assert 0.5 == few.value == many.value
     assert many.high - many.low < few.high - few.low
+
+
+def test_the_interval_of_a_mean_of_shares_stays_among_shares() -> None:
+    made = mean("m", [0.0] * 9 + [1.0], low=0.0, high=1.0)
+    assert (0.0, 0.1) == (made.low, made.value)
+    assert mean("m", [0.0] * 9 + [1.0]).low < 0.0
