@@ -78,7 +78,10 @@ async def _serve(
             threads=section.workers,
             version=errata_version(),
         ),
+        consolidator=runtime.consolidator,
     )
+    if runtime.consolidator is not None:
+        runtime.consolidator.start()
     signals = _Signals()
     await server.start()
     snapshot = runtime.memory.snapshot()

@@ -18,12 +18,13 @@ from typing import Unpack
 
 from errata import convert, requests
 from errata.aio_edit_calls import AsyncEditCalls
+from errata.aio_edition_calls import AsyncEditionCalls
 from errata.aio_streams import AsyncAnswerStream
 from errata.requests import GenerateOptions, Prompt, RoutingOptions
 from errata.results import Answer, Explanation, Scores
 
 
-class AsyncClient(AsyncEditCalls):
+class AsyncClient(AsyncEditCalls, AsyncEditionCalls):
     """A connection to one server; close it, or use it as a context manager."""
 
     async def generate(

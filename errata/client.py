@@ -24,12 +24,13 @@ from typing import Unpack
 
 from errata import convert, requests
 from errata.edit_calls import EditCalls
+from errata.edition_calls import EditionCalls
 from errata.requests import GenerateOptions, Prompt, RoutingOptions
 from errata.results import Answer, Explanation, Scores
 from errata.streams import AnswerStream
 
 
-class Client(EditCalls):
+class Client(EditCalls, EditionCalls):
     """A connection to one server; close it, or use it as a context manager."""
 
     def generate(

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
+from google.longrunning import operations_pb2_grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from errata import convert, requests
@@ -16,7 +17,7 @@ from errata.options import ClientOptions
 from errata.requests import UNSET, RoutingOptions, Unset
 from errata.results import EditRef, Written
 from errata.sequences import SequenceTracker
-from protos.errata.v1 import inference_pb2_grpc, memory_pb2_grpc
+from protos.errata.v1 import consolidation_pb2_grpc, inference_pb2_grpc, memory_pb2_grpc
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ class Connection:
         # The generated stubs carry no types.
         self._inference: Any = inference_pb2_grpc.InferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._memory: Any = memory_pb2_grpc.MemoryServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._consolidation: Any = consolidation_pb2_grpc.ConsolidationServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._operations: Any = operations_pb2_grpc.OperationsStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._sequences = SequenceTracker(enabled=self.options.read_your_writes)
 

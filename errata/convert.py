@@ -7,6 +7,7 @@ from typing import Any
 
 from errata.failures import from_status
 from errata.results import (
+    Activation,
     Answer,
     BatchWritten,
     Change,
@@ -271,6 +272,17 @@ def change(message: memory_pb2.WatchEditsResponse) -> Change:
         at=_time(message, "time"),
         reason=message.reason,
         checkpoint=message.checkpoint,
+        activation=_activation(message.activation) if message.HasField("activation") else None,
+    )
+
+
+def _activation(message: memory_pb2.EditionActivation) -> Activation:
+    return Activation(
+        namespace=message.namespace.rpartition("/")[2],
+        edition=message.edition,
+        took=tuple(message.took),
+        left=tuple(message.left),
+        automatic=message.automatic,
     )
 
 

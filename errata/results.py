@@ -47,6 +47,18 @@ class ChangeKind(StrEnum):
     RESTORED = "restored"
     EXPIRED = "expired"
     CONSOLIDATED = "consolidated"
+    ACTIVATED = "activated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """A namespace got other weights."""
+
+    namespace: str  # Short name.
+    edition: int  # 0 is the model as published.
+    took: tuple[str, ...] = ()  # Resource names of the edits that the weights hold.
+    left: tuple[str, ...] = ()  # Of those that it was computed from too, but that stay in memory.
+    automatic: bool = False  # The former edition held an edit that went out of force.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,6 +386,7 @@ class Change:
     at: datetime | None = None
     reason: str = ""
     checkpoint: bool = False
+    activation: Activation | None = None  # Of the kind "activated", which has no edit.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

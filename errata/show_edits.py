@@ -91,6 +91,9 @@ def show_change(screen: Screen, change: Change) -> None:
     kind = change.kind.value if change.kind else "?"
     where = f"{change.edit.namespace}/{change.edit.id}" if change.edit else ""
     fact = one_line(change.edit.statement, FACT_CHARS) if change.edit else ""
+    if change.activation is not None:
+        where = f"{change.activation.namespace}/editions/{change.activation.edition}"
+        fact = f"holds {len(change.activation.took)} edits"
     reason = f" ({one_line(change.reason)})" if change.reason else ""
     screen.line(f"{change.sequence:>8}  {when(change.at)}  {kind:<12}  {where}  {fact}{reason}")
 

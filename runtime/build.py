@@ -17,6 +17,9 @@ from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import InvalidInput, StartupError
 from runtime.config import POCKET_BASE, POCKET_COUNTERFACTUAL, RoutingSection, Settings
+from runtime.consolidation.assemble import Shipped, make_consolidator, make_editions
+from runtime.consolidation.editors import EDITORS
+from runtime.consolidation.job import Consolidator
 from runtime.engine.contract import Engine
 from runtime.engine.load import check_model, is_encoder_decoder
 from runtime.engine.seq2seq import Seq2SeqEngine
@@ -106,6 +109,7 @@ class Runtime:
     classifier: ScopeClassifier
     runner: QueryRunner
     counterfactual: Engine | None = None  # Of a model of its own; None: no such path, or on base.
+    consolidator: Consolidator | None = None
 
     def close(self, grace_s: float = 0.0) -> None:
         """Ends the parts in the order of their use; the memory is durable before this returns.
@@ -115,6 +119,8 @@ class Runtime:
         with ExitStack() as closers:
             closers.callback(self.encoder.close)
             closers.callback(self.memory.close)
+            if self.consolidator is not None:
+                closers.callback(self.consolidator.close)
             closers.callback(self.runner.close)
             if self.counterfactual is not None:
                 closers.callback(self.counterfactual.close, grace_s)
@@ -206,6 +212,7 @@ def build_runtime(settings: Settings) -> Runtime:
     """
     make_classifier = named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
     check_path(settings)
+    named(EDITORS, settings.consolidation.editor, "consolidation.editor")
     check_models(settings)
     with ExitStack() as closers:
         encoder = MiniLmEncoder(device=settings.encoder.device, threads=settings.encoder.threads)
@@ -232,6 +239,9 @@ def build_runtime(settings: Settings) -> Runtime:
             closers.callback(own.close)
         classifier = make_classifier(encoder)
         check_budgets(classifier, settings.routing)
+        editions = make_editions(
+            settings.memory.directory, host=engine, info=engine.info, memory=memory
+        )
         runner = QueryRunner(
             engine=engine,
             memory=memory,
@@ -246,6 +256,7 @@ def build_runtime(settings: Settings) -> Runtime:
                 )
             ),
             models={} if own is None else {COUNTERFACTUAL_MODEL: own},
+            editions=editions,
             settings=RoutingSettings(
                 default_path=settings.routing.default_path,
                 candidates=settings.routing.candidates,
@@ -253,6 +264,16 @@ def build_runtime(settings: Settings) -> Runtime:
                 namespace_budgets=settings.routing.namespace_budgets,
                 threads=settings.routing.threads,
             ),
+        )
+        consolidator = make_consolidator(
+            settings.memory.directory,
+            memory=memory,
+            editions=editions,
+            info=engine.info,
+            model=model_folder(settings.model.name),
+            section=settings.consolidation,
+            editors=EDITORS,
+            shipped=Shipped(facts=BUNDLE / "facts.jsonl", relations=BUNDLE / "relations.json"),
         )
         closers.pop_all()  # All stands: closing is the Runtime's now.
     return Runtime(
@@ -263,4 +284,5 @@ def build_runtime(settings: Settings) -> Runtime:
         classifier=classifier,
         runner=runner,
         counterfactual=own,
+        consolidator=consolidator,
     )

@@ -147,6 +147,43 @@ class CounterfactualSection(_Section):
     pocket/counterfactual when default_path is counterfactual or auto, else no such path."""
 
 
+class ConsolidationSection(_Section):
+    """Consolidation: edits written into the weights in the background."""
+
+    editor: str = "memit"
+    """What writes when a request names none: memit, rome, alphaedit or pmet."""
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    """Where the computing process works; its own copy of the model goes there."""
+    threads: int = Field(default=1, ge=1, le=256)
+    """CPU threads of the computing process."""
+    niceness: int = Field(default=19, ge=0, le=19)
+    """How far the computing process steps back behind others; 19 is the farthest."""
+    memory_mb: int = Field(default=0, ge=0)
+    """MiB that the computing process may take; 0: half of the machine's memory."""
+    corpus: Path | None = None
+    """Text file of running text, a text a line; unset: sentences made of the facts that ship."""
+    rebuild: bool = True
+    """Makes a new edition when one had to be left because an edit in it went out of force."""
+    gate_took_min: float = Field(default=0.5, ge=0, le=1)
+    """Share of edits that must take; those that do not are served from memory as before."""
+    gate_generalization_min: float = Field(default=0.6, ge=0, le=1)
+    """Share of other phrasings of the edits that must be answered with their targets."""
+    gate_neighbours_min: float = Field(default=0.9, ge=0, le=1)
+    """Share of answers that must stay for other subjects in the edits' prompts."""
+    gate_bleeding_max: float = Field(default=0.03, ge=0, le=1)
+    """Share of other subjects that may begin to get an edit's target."""
+    gate_same_subject_min: float = Field(default=0.5, ge=0, le=1)
+    """Share of answers that must stay for other prompts about the edits' subjects."""
+    gate_drift_nats_max: float = Field(default=0.25, ge=0)
+    """Mean change of the next-token distribution for other subjects, KL in nats."""
+    gate_perplexity_ratio_max: float = Field(default=1.02, gt=0)
+    """Perplexity of running text, edition over published model."""
+    gate_former_min: float = Field(default=0.9, ge=0, le=1)
+    """Share of the edits of the former edition that must take again."""
+    gate_harm_nats_max: float = Field(default=0.5, ge=0)
+    """How much less likely any edit's target may become, nats a token."""
+
+
 class Settings(BaseSettings):
     """All settings of a server."""
 
@@ -161,6 +198,7 @@ class Settings(BaseSettings):
     routing: RoutingSection = RoutingSection()
     in_context: InContextSection = InContextSection()
     counterfactual: CounterfactualSection = CounterfactualSection()
+    consolidation: ConsolidationSection = ConsolidationSection()
 
     @classmethod
     def settings_customise_sources(

@@ -112,9 +112,18 @@ class Editions:
             self._refused.pop(edition, None)
         return Lease(edition=edition, hold=hold)
 
-    def check(self, record: EditionRecord) -> None:
-        """Raises EditionUnusable when the edition cannot answer here (its file is not read)."""
-        check_base(record, self._info.fingerprint)
+    def active(self, namespace: Namespace) -> int:
+        """Returns the namespace's edition as its requests get it now. Raises NotFound."""
+        return self._memory.snapshot().edition(namespace)
+
+    def problem(self, record: EditionRecord) -> str:
+        """Returns why an edition cannot be used, as far as is known; empty when it can."""
+        try:
+            check_base(record, self._info.fingerprint)
+        except ErrataError as error:
+            return str(error)
+        refused = self._refused.get(record.number)
+        return refused.problem if refused is not None else ""
 
     def record(self, namespace: Namespace, edition: int) -> EditionRecord:
         """Returns what is known of a namespace's edition.
@@ -164,7 +173,7 @@ class Editions:
         return self._host.editions()
 
     def _add(self, record: EditionRecord) -> object:
-        self.check(record)
+        check_base(record, self._info.fingerprint)
         started_s = time.monotonic()
         matrices = self.store.matrices(record)
         parameters = edited_parameters(self._host.parameter, matrices, self._info.model_type)

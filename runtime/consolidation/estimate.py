@@ -16,13 +16,14 @@ PASS_TOKENS = 4096  # Of one forward pass at the gate; an editor's passes are sm
 PASS_COPIES = 3  # Logits, their log-softmax and its gradient.
 
 
-def estimator(info: EngineInfo, *, width: int, memory_cap_bytes: int) -> Callable[[int], Estimate]:
-    """Returns the estimate of a job by its number of edits; `width` is the residual stream's.
+def estimator(info: EngineInfo, *, memory_cap_bytes: int) -> Callable[[int], Estimate]:
+    """Returns the estimate of a job by its number of edits.
 
     Two copies of the weights (one to read, one float64 for the touched matrices at most), logits of
     one pass, and the second moments of the touched layers. It is an upper bound for the families
     that are known, not a measurement.
     """
+    width = info.width
     inner = 4 * width  # Input of an MLP's output projection, about.
 
     def estimate(edits: int) -> Estimate:

@@ -118,6 +118,7 @@ class EngineInfo:
     device: str
     chat: bool  # Whether the tokenizer has a chat template.
     concurrent_max: int  # Sequences that share a decode step.
+    width: int = 0  # Of the residual stream; 0 where it is not known.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

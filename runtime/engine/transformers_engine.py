@@ -57,6 +57,7 @@ class TransformersEngine:
             device=str(loaded.model.device),
             chat=self._codec.has_template,
             concurrent_max=limits.concurrent_max,
+            width=loaded.model.get_input_embeddings().weight.shape[1],
         )
         self._loop = EngineLoop(
             limits=limits,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:  # Generic in its stubs alone.
     _Interceptor = grpc.aio.ServerInterceptor
 
-PACKAGE = "/errata.v1."
+PACKAGES = ("/errata.v1.", "/google.longrunning.")
 DEADLINE_S_MAX = 1e8  # gRPC tells an absent deadline as a very distant one.
 
 
@@ -158,7 +158,7 @@ class CallInterceptor(_Interceptor):
         """Returns the handler, wrapped when the method is ours."""
         handler = await continuation(handler_call_details)
         full_name = handler_call_details.method
-        if handler is None or not full_name.startswith(PACKAGE):
+        if handler is None or not full_name.startswith(PACKAGES):
             return handler
         method = full_name.rpartition("/")[2]
         codecs = {

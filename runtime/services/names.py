@@ -1,4 +1,4 @@
-"""Resource names: `namespaces/{namespace}` and `namespaces/{namespace}/edits/{edit}`."""
+"""Resource names: `namespaces/{namespace}`, and `/edits/{edit}` or `/editions/{number}` of one."""
 
 from __future__ import annotations
 
@@ -48,6 +48,24 @@ def parse_edit(name: str, *, field: str) -> tuple[Namespace, EditId]:
             field=field,
         )
     return validate_namespace(parts[1], field=field), validate_edit_id(parts[3], field=field)
+
+
+def format_edition(namespace: Namespace, number: int) -> str:
+    """Returns the resource name of an edition."""
+    return f"namespaces/{namespace}/editions/{number}"
+
+
+def parse_edition(name: str, *, field: str) -> tuple[Namespace, int]:
+    """Reads an edition's resource name. Raises InvalidInput."""
+    parts = name.split("/")
+    sound = len(parts) == 4 and parts[0] == "namespaces" and parts[2] == "editions"
+    if not sound or not parts[3].isascii() or not parts[3].isdigit() or len(parts[3]) > 12:
+        raise InvalidInput(
+            f"{field} is {_shown(name)}; expected namespaces/{{namespace}}/editions/{{number}}, "
+            "0 for the model as published",
+            field=field,
+        )
+    return validate_namespace(parts[1], field=field), int(parts[3])
 
 
 def _shown(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from classifiers.scope import ScopeClassifier
 from memory.edit_memory import EditMemory
+from runtime.consolidation.job import Consolidator
 from runtime.engine.contract import Engine
 from runtime.query_runner import QueryRunner
 from runtime.services.limits import ServiceLimits
@@ -26,5 +27,6 @@ class ServiceParts:
     watches: WatchSlots
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     draining: asyncio.Event = field(default_factory=asyncio.Event)  # Ends watches.
+    consolidator: Consolidator | None = None  # None: ConsolidationService is not served.
     version: str = ""
     started_at_s: float = 0.0

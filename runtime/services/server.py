@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
+from google.longrunning import operations_pb2_grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from classifiers.scope import ScopeClassifier
 from memory.edit_memory import EditMemory
 from memory.errors import StartupError
-from protos.errata.v1 import inference_pb2_grpc, memory_pb2_grpc
+from protos.errata.v1 import consolidation_pb2_grpc, inference_pb2_grpc, memory_pb2_grpc
+from runtime.consolidation.job import Consolidator
 from runtime.engine.contract import Engine
 from runtime.query_runner import QueryRunner
 from runtime.services.call import CallInterceptor
+from runtime.services.consolidation import ConsolidationServicer
 from runtime.services.health import SERVICES, Watchdog
 from runtime.services.inference import InferenceServicer
 from runtime.services.limits import ServiceLimits
 from runtime.services.memory import MemoryServicer
+from runtime.services.operations import SERVICES as CONSOLIDATION_SERVICES
+from runtime.services.operations import OperationsServicer
 from runtime.services.parts import ServiceParts
 from runtime.services.workers import WatchSlots, Workers
 
@@ -74,7 +79,10 @@ class ErrataServer:
     time to drain is over.
     """
 
-    def __init__(self, runtime: Served, listening: Listening) -> None:
+    def __init__(
+        self, runtime: Served, listening: Listening, *, consolidator: Consolidator | None = None
+    ) -> None:
+        """Takes what is served; without a consolidator its services are not."""
         self._listening = listening
         self._runtime = runtime
         limits = listening.limits
@@ -91,6 +99,7 @@ class ErrataServer:
             ),
             watches=WatchSlots(limits.watches_max),
             limits=limits,
+            consolidator=consolidator,
             version=listening.version,
             started_at_s=time.time(),
         )
@@ -125,7 +134,8 @@ class ErrataServer:
         )
         self._add_services(server)
         if self._listening.reflection:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            more = CONSOLIDATION_SERVICES if self._parts.consolidator is not None else ()
+            names = (*SERVICES, *more, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
         self._port = self._bind(server)
         await self._watchdog.start()
@@ -165,6 +175,13 @@ class ErrataServer:
         add_memory: Any = memory_pb2_grpc.add_MemoryServiceServicer_to_server
         add_inference(InferenceServicer(self._parts), server)
         add_memory(MemoryServicer(self._parts), server)
+        if self._parts.consolidator is not None:
+            add_consolidation: Any = (
+                consolidation_pb2_grpc.add_ConsolidationServiceServicer_to_server
+            )
+            add_consolidation(ConsolidationServicer(self._parts, self._parts.consolidator), server)
+            operations = OperationsServicer(self._parts, self._parts.consolidator)
+            operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
 
     def hurry(self) -> None:

@@ -17,6 +17,9 @@ from google.rpc import error_details_pb2, status_pb2
 
 from memory.errors import (
     AlreadyExists,
+    Cancelled,
+    ConsolidationFailed,
+    ConsolidationRunning,
     ContextTooLong,
     EditConflict,
     EngineFailure,
@@ -94,6 +97,10 @@ def _retry(error: Overloaded | Unavailable) -> Iterator[Message]:
     yield error_details_pb2.RetryInfo(retry_delay=delay)
 
 
+def _operation(error: ConsolidationRunning) -> dict[str, str]:
+    return {"operation": error.operation}
+
+
 def _oldest(error: SequenceCompacted) -> dict[str, str]:
     return {"oldest": str(error.oldest)}
 
@@ -114,6 +121,9 @@ RULES: dict[type[ErrataError], Rule] = {
     EditConflict: _rule(grpc.StatusCode.FAILED_PRECONDITION, _conflicts),
     WrongState: _rule(grpc.StatusCode.FAILED_PRECONDITION),
     EtagMismatch: _rule(grpc.StatusCode.ABORTED),
+    ConsolidationRunning: _rule(grpc.StatusCode.ABORTED, _no_details, _operation),
+    ConsolidationFailed: _rule(grpc.StatusCode.FAILED_PRECONDITION),
+    Cancelled: _rule(grpc.StatusCode.CANCELLED),
     Overloaded: _rule(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry),
     Unavailable: _rule(grpc.StatusCode.UNAVAILABLE, _retry),
     SequenceCompacted: _rule(grpc.StatusCode.OUT_OF_RANGE, _no_details, _oldest),
