@@ -5,6 +5,7 @@ The encoder that is timed keeps no memory of recent texts, so every query is enc
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -79,9 +80,10 @@ def time_editing(runtime: Runtime, group: Group) -> list[tuple[Rate, float]]:
 
 
 def quantile(metric: str, values: Sequence[float], share: float) -> Rate:
-    """A quantile with its distribution-free 95% interval (order statistics, normal approximation).
+    """A quantile with its distribution-free 95% interval (Conover 1999, section 3.2).
 
-    The interval runs between the order statistics at n·q ± 1.96·sqrt(n·q·(1 - q)).
+    The interval runs between the order statistics of the ranks n·q ± 1.96·sqrt(n·q·(1 - q)),
+    rounded up.
     """
     ordered = sorted(values)
     n = len(ordered)
@@ -89,13 +91,13 @@ def quantile(metric: str, values: Sequence[float], share: float) -> Rate:
         return Rate(metric=metric, value=0.0, low=0.0, high=0.0, n=0)
     half = 1.96 * (n * share * (1 - share)) ** 0.5
 
-    def at(place: float) -> float:
-        return ordered[min(n - 1, max(0, round(place)))]
+    def at(place: int) -> float:
+        return ordered[min(n - 1, max(0, place))]
 
     return Rate(
         metric=metric,
-        value=at(share * (n - 1)),
-        low=at(share * n - half - 0.5),
-        high=at(share * n + half - 0.5),
+        value=at(round(share * (n - 1))),
+        low=at(math.ceil(share * n - half) - 1),
+        high=at(math.ceil(share * n + half) - 1),
         n=n,
     )
