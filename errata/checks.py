@@ -23,7 +23,15 @@ from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import DataDirectoryLocked
 from memory.record import EditState
-from runtime.build import CLASSIFIERS, PATHS, check_path, model_folder, named
+from runtime.build import (
+    CLASSIFIERS,
+    PATHS,
+    check_counterfactual,
+    check_path,
+    counterfactual_model,
+    model_folder,
+    named,
+)
 from runtime.config import Settings
 from runtime.engine.transformers_engine import TransformersEngine
 
@@ -76,11 +84,14 @@ def check_compute(settings: Settings) -> Finding:
 
 
 def check_routing(settings: Settings) -> Finding:
-    """The names of classifier and path."""
+    """The names of classifier and path, and the counterfactual path's model where there is one."""
     named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
     check_path(settings)
+    check_counterfactual(settings)
+    model = counterfactual_model(settings) or "none"
     known = f"known: {', '.join(CLASSIFIERS)}; paths: {', '.join(PATHS)}"
-    return Finding(level="ok", text=f"classifier {settings.routing.classifier} ({known})")
+    text = f"classifier {settings.routing.classifier} ({known}); counterfactual model {model}"
+    return Finding(level="ok", text=text)
 
 
 def check_encoder(settings: Settings) -> Finding:

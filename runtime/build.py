@@ -196,6 +196,11 @@ def check_budgets(classifier: ScopeClassifier, section: RoutingSection) -> None:
 def check_models(settings: Settings) -> None:
     """Raises StartupError for a model that is not there, before anything is loaded."""
     check_model(model_folder(settings.model.name), device=settings.model.device)
+    check_counterfactual(settings)
+
+
+def check_counterfactual(settings: Settings) -> None:
+    """Raises StartupError, naming the setting, for a counterfactual model that is not there."""
     other = counterfactual_model(settings)
     if other is None or other == BASE_MODEL:
         return
