@@ -18,7 +18,7 @@ from classifiers.phrasebook import Phrasebook
 IN_SCOPE = "in_scope"
 IN_SCOPE_SHARE = 0.45
 CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.06
-REPHRASED_SHARE = 0.08
+REPHRASED_SHARE = 0.3
 NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
 # Kinds of out-of-scope queries and how often each is drawn.
 OUT_OF_SCOPE: Mapping[str, float] = {

@@ -16,6 +16,7 @@ import numpy as np
 from classifiers.cross_pairs import MARK
 from classifiers.frame_lessons import Material, Rephrased
 from classifiers.phrasebook import FIT, TEST, TRAIN, Phrasebook, load_phrasebook
+from classifiers.training_pairs import clean_paraphrase
 
 if TYPE_CHECKING:
     from memory.contracts import Encoder
@@ -52,9 +53,47 @@ def load_material(
         names=tuple(sorted({record["subject"] for record in records})),
         sentences=tuple(running_text(data / "text", seed=0)),
         frequent=tuple(sorted(relation for relation in counts if relation in taught.phrases)),
-        rephrased=rephrased_questions(
-            _allowed(_read(data / "zsre/train_1k.json"), splits) if part == TRAIN else (), encoder
-        ),
+        rephrased=_rephrased(data, splits, records, taught, encoder) if part == TRAIN else (),
+    )
+
+
+def _rephrased(
+    data: Path,
+    splits: Path,
+    records: Sequence[Mapping[str, Any]],
+    book: Phrasebook,
+    encoder: Encoder,
+) -> tuple[Rephrased, ...]:
+    zsre = _allowed(_read(data / "zsre/train_1k.json"), splits)
+    recorded = recorded_paraphrases(records, book)
+    # As many of the one as of the other: zsRE's thousand would drown.
+    return (*rephrased_questions(zsre, encoder) * (len(recorded) // 2000 or 1), *recorded)
+
+
+def recorded_paraphrases(
+    records: Sequence[Mapping[str, Any]], book: Phrasebook
+) -> tuple[Rephrased, ...]:
+    """Returns CounterFact's paraphrases that follow from their edits.
+
+    Unlike are the wordings of the same prompt's other records that follow from no such edit.
+    """
+    follows: list[tuple[str, str, str]] = []
+    unlike: dict[str, set[str]] = {}
+    for record in records:
+        subject = record["subject"]
+        prompt = record["prompt"].replace(subject, MARK).strip()
+        asked = clean_paraphrase(record["rephrase_prompt"], subject).strip()
+        if subject not in asked:
+            continue
+        asked = asked.replace(subject, "{}")
+        if book.follows(asked):
+            follows.append((prompt, asked.replace("{}", MARK), record["target_new"]))
+        elif asked in book.astray:
+            unlike.setdefault(prompt, set()).add(asked.replace("{}", MARK))
+    return tuple(
+        Rephrased(edit=prompt, query=asked, target=target, unlike=tuple(sorted(unlike[prompt])))
+        for prompt, asked, target in follows
+        if prompt in unlike
     )
 
 

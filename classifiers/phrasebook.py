@@ -34,6 +34,9 @@ class Phrasebook:
     answers: Mapping[str, tuple[str, ...]]
     alike: frozenset[frozenset[str]]  # Pairs of relations that one answer may serve.
     always_trained: frozenset[str]  # Relations of edits that are to be trained on.
+    # Wordings of machine-made paraphrases: those that follow from no edit, and those that may.
+    astray: frozenset[str]
+    unsettled: frozenset[str]
 
     def types_of(self, relation: str) -> tuple[str, ...]:
         """Returns the types of subject that have the relation."""
@@ -48,6 +51,12 @@ class Phrasebook:
     def differ(self, one: str, other: str) -> bool:
         """Whether the two relations ask for different things."""
         return one != other and frozenset((one, other)) not in self.alike
+
+    def follows(self, wording: str) -> bool | None:
+        """Whether a machine-made paraphrase follows from its record's edit; None if it may."""
+        if wording in self.astray:
+            return False
+        return None if wording in self.unsettled else True
 
     def part_of(self, relation: str) -> str:
         """Returns the split of a relation: TRAIN, FIT (one in ten) or TEST (one in ten)."""
@@ -68,6 +77,8 @@ class Phrasebook:
             answers=self.answers,
             alike=self.alike,
             always_trained=self.always_trained,
+            astray=self.astray,
+            unsettled=self.unsettled,
         )
 
 
@@ -111,6 +122,8 @@ def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
             pair for group in more["alike"] for pair in _pairs([key(name) for name in group])
         ),
         always_trained=counterfact,
+        astray=frozenset(more["astray"]),
+        unsettled=frozenset(more["unsettled"]),
     )
 
 

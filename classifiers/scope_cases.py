@@ -85,36 +85,22 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
 
 
 def record_cases(home: int, record: Mapping[str, Any], book: Phrasebook) -> Iterator[Case]:
-    """Yields the cases of a CounterFact record.
+    """Yields the cases of a CounterFact record: its paraphrase, its neighbour, a distraction.
 
-    Its paraphrase is in scope where the book knows its wording as one of the edit's relation, out
-    of scope where it knows it as another relation's, and left out otherwise: many do not follow.
+    Most of the paraphrases do not follow from the edit; the book knows those wordings, and the ones
+    that may follow are left out.
     """
     subject, prompt = record["subject"], record["prompt"]
-    relation = relation_of(prompt.replace(subject, "{}"), book)
     cleaned = clean_paraphrase(record["rephrase_prompt"], subject)
-    wordings = cleaned.replace(subject, "{}").strip()
-    if relation is not None:
-        if wordings in book.phrases[relation]:
-            for kind, text in (("paraphrase", record["rephrase_prompt"]), ("cleaned", cleaned)):
-                yield Case(text=text, home=home, kind=kind, in_scope=True, subject=subject)
-        else:
-            other = relation_of(wordings, book)
-            if other is not None and book.differ(relation, other):
-                text = record["rephrase_prompt"]
-                yield Case(
-                    text=text, home=home, kind="same_subject", in_scope=False, subject=subject
-                )
+    follows = book.follows(cleaned.replace(subject, "{}").strip())
+    if follows is not None:
+        kind = "paraphrase" if follows else "astray"
+        text = record["rephrase_prompt"]
+        yield Case(text=text, home=home, kind=kind, in_scope=follows, subject=subject)
     neighbour = record["locality_prompt"]
     yield Case(text=neighbour, home=home, kind="neighbour", in_scope=False)
     statement = f"{prompt} {record['target_new']}."
     yield Case(text=f"{statement} {neighbour}", home=home, kind="distraction", in_scope=False)
-
-
-def relation_of(phrase: str, book: Phrasebook) -> str | None:
-    """Returns the one relation that the book knows a phrase of; None for none or several."""
-    found = [r for r, listed in book.phrases.items() if phrase.strip() in listed]
-    return found[0] if len(found) == 1 else None
 
 
 def own_edit(

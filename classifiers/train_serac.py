@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -60,19 +61,24 @@ class SeracData:
     hard_shares: npt.NDArray[np.float64]  # (n, NEAREST - DROPPED): rows sum to 1.
 
 
-def load_data(data: Path, splits: Path, encoder: CachedEncoder) -> SeracData:
-    """Reads CounterFact's and zsRE's train files."""
+def load_data(
+    data: Path, splits: Path, encoder: CachedEncoder, *, edits_max: int, seed: int
+) -> SeracData:
+    """Reads CounterFact's and zsRE's train files, or a sample of their records."""
     allowed = allowed_by(splits)
     counterfact = counterfact_edits(_read(data / "counterfact/train.json"), {}, allowed)
     zsre = zsre_edits(_read(data / "zsre/train_1k.json"), allowed)
+    kept = [*counterfact, *zsre]
+    if len(kept) > edits_max:
+        kept = Random(seed).sample(kept, edits_max)  # noqa: S311  # Samples, no secrets.
     edits, positives, questions = [], [], []
-    for edit, record in (*counterfact, *zsre):
+    for edit, record in kept:
         rephrase = record.get("rephrase_prompt") or record["rephrase"]
         question = record.get("locality_prompt") or record["loc"].removeprefix(ZSRE_PREFIX)
         edits.append(_statement(edit))
         positives.append((edit.prompt, rephrase))
         questions.append(question)
-    vectors = encoder.encode_many([edit.prompt for edit, _ in (*counterfact, *zsre)])
+    vectors = encoder.encode_many([edit.prompt for edit, _ in kept])
     hard, shares = hard_negatives(vectors, encoder.encode_many(questions))
     return SeracData(
         edits=tuple(edits),
@@ -159,7 +165,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--form", choices=("embed", "cross"), required=True)
     parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
-    parser.add_argument("--steps", type=int, default=None, help="default 600 embed, 800 cross")
+    parser.add_argument("--steps", type=int, default=None, help="default 300 embed, 400 cross")
+    parser.add_argument("--edits", type=int, default=2500, help="records, at most")
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--threads", type=int, default=1)
@@ -169,10 +176,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     begun = time.monotonic()
     encoder = CachedEncoder(MiniLmEncoder("auto", dtype="bfloat16"), arguments.cache)
-    data = load_data(arguments.data, arguments.splits, encoder)
+    data = load_data(
+        arguments.data, arguments.splits, encoder, edits_max=arguments.edits, seed=arguments.seed
+    )
     encoder.save()
     embed = arguments.form == "embed"
-    steps = arguments.steps or (600 if embed else 800)
+    steps = arguments.steps or (300 if embed else 400)
     settings: dict[str, object] = {"steps": steps, "seed": arguments.seed, "edits": len(data.edits)}
     out = arguments.out or (EMBED_FILE if embed else CROSS_FILE)
     out.parent.mkdir(parents=True, exist_ok=True)

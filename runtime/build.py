@@ -11,7 +11,9 @@ from typing import TypeVar
 
 from classifiers.calibrated import CalibratedFeatureClassifier
 from classifiers.scope import ScopeClassifier
+from classifiers.serac import SeracCross, SeracEmbed
 from classifiers.subject_rule import CosineThreshold, SubjectRule
+from classifiers.two_stage import TwoStageClassifier
 from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
@@ -41,7 +43,10 @@ T = TypeVar("T")
 BUNDLE = FilePath(__file__).resolve().parent.parent / "pocket"
 
 CLASSIFIERS: dict[str, Callable[[Encoder], ScopeClassifier]] = {
+    "two_stage": TwoStageClassifier.load,
     "features": CalibratedFeatureClassifier.load,
+    "serac_embed": SeracEmbed.load,
+    "serac_cross": SeracCross.load,
     "subject": lambda _: SubjectRule(),
     "cosine": lambda _: CosineThreshold(),
 }

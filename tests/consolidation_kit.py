@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from runtime.consolidation.job import Consolidator, JobSettings
 from runtime.consolidation.operations import Estimate, JobRequest, Operation, OperationStore
 from runtime.consolidation.spec import GateLimits, ProbeSettings
 from runtime.consolidation.store import EditionStore
-from runtime.consolidation.worker import Worker
+from runtime.consolidation.worker import ProcessWorker, Worker
 from runtime.engine.load import LoadedModel, load_model
 from runtime.engine.loop import LoopLimits
 from runtime.engine.transformers_engine import TransformersEngine
@@ -200,3 +201,10 @@ def scaled(factor: float) -> Callable[[Any], Any]:
         return replace(delta, matrices=matrices)
 
     return scale
+
+
+def real_worker(**more: Any) -> ProcessWorker:
+    """Returns a worker that runs a child process with the tests' editors."""
+    return ProcessWorker(
+        threads=1, command=(sys.executable, "-m", "tests.consolidation_child"), **more
+    )

@@ -137,7 +137,8 @@ class MomentStore:
             with torch.no_grad(), trace(self._model, inputs=list(modules.values())) as seen:
                 self._model.base_model(input_ids=ids.to(self._model.device), use_cache=False)
             for layer, module in modules.items():
-                keys = seen.inputs[module][real.to(self._model.device)].double()  # (m, d_in)
+                states = seen.inputs[module].flatten(0, -2)  # OPT's are flat already.
+                keys = states[real.flatten().to(states.device)].double()  # (m, d_in)
                 sums[layer].total += (keys.T @ keys).cpu()
                 sums[layer].tokens += len(keys)
         for one in sums.values():

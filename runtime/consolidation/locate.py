@@ -144,7 +144,8 @@ class Locator:
         row = torch.tensor([list(ids)], device=self._model.device)
         with torch.no_grad(), trace(self._model, outputs=names, stop=False) as seen:
             logits = self._model(row, use_cache=False).logits[0, -1]
-        return logits.float().softmax(-1), {name: seen.outputs[name][0] for name in names}
+        states = {name: seen.outputs[name].flatten(0, -2) for name in names}
+        return logits.float().softmax(-1), states
 
     def _run(
         self, ids: Sequence[int], places: range, noise: Tensor, restored: dict[str, Changing]
@@ -204,10 +205,10 @@ class Locator:
 
         def putting(name: str, pairs: list[tuple[int, int]]) -> Changing:
             def put(output: Tensor) -> Tensor:
-                output = output.clone()
+                rows = output.clone().reshape(-1, len(states[name]), output.shape[-1])
                 for number, token in pairs:
-                    output[number * samples : (number + 1) * samples, token] = states[name][token]
-                return output
+                    rows[number * samples : (number + 1) * samples, token] = states[name][token]
+                return rows.reshape(output.shape)
 
             return put
 

@@ -26,10 +26,10 @@ def write_prefixes(
     texts = []
     for number in range(count):
         ids = list(tokenizer(OPENINGS[number % len(OPENINGS)])["input_ids"])
-        banned = list(tokenizer.all_special_ids)
         for _ in range(tokens):
             with torch.no_grad():
                 logits = model(torch.tensor([ids], device=model.device)).logits[0, -1].float()
+            banned = [token for token in tokenizer.all_special_ids if token < len(logits)]
             logits[banned] = -torch.inf
             best = logits.topk(TOP_TOKENS)
             chance = best.values.softmax(-1).cpu()

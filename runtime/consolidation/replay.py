@@ -146,7 +146,8 @@ class Replay:
 
 def _adder(tensor: Tensor) -> Changing:
     def add(output: Tensor) -> Tensor:
-        first = output[:, :1] + tensor[:, None].to(output.dtype)
-        return torch.cat((first, output[:, 1:]), dim=1)
+        rows = output.reshape(len(tensor), -1, output.shape[-1])  # OPT's MLP is flat: (n q, d).
+        first = rows[:, :1] + tensor[:, None].to(output.dtype)
+        return torch.cat((first, rows[:, 1:]), dim=1).reshape(output.shape)
 
     return add

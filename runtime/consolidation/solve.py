@@ -16,6 +16,7 @@ from torch import Tensor
 from memory.errors import ConsolidationFailed
 
 MISSED_MAX = 1e-6  # Of a solve, relative; float64 gives 1e-10 on a regular system.
+SILENT_MAX = 1e-12  # Of the mean diagonal.
 PIVOT_MIN = 1e-15  # Of the largest: under it float64 has no digits left.
 _ADVICE = "expected a regular system: raise covariance_weight, or give the covariance more text"
 
@@ -147,7 +148,7 @@ def _checked(keys: Tensor, residuals: Tensor, square: Tensor) -> tuple[Tensor, T
 
 def _solve(system: Tensor, right: Tensor, name: str) -> Tensor:
     """Solves, or raises ConsolidationFailed where the answer would be noise."""
-    factors, pivots = torch.linalg.lu_factor_ex(system)[:2]
+    factors, pivots = torch.linalg.lu_factor_ex(_without_silence(system))[:2]
     sizes = factors.diagonal().abs()
     if not bool(torch.isfinite(sizes).all()):
         raise ConsolidationFailed(f"{name}'s system holds numbers that are not finite; {_ADVICE}")
@@ -157,9 +158,21 @@ def _solve(system: Tensor, right: Tensor, name: str) -> Tensor:
             f" {float(sizes.max()):.1e}; {_ADVICE}"
         )
     solution: Tensor = torch.linalg.lu_solve(factors, pivots, right)
-    missed = torch.linalg.norm(system @ solution - right) / torch.linalg.norm(right).clamp(1e-300)
+    missed = torch.linalg.norm(_without_silence(system) @ solution - right) / torch.linalg.norm(
+        right
+    ).clamp(1e-300)
     if not float(missed) <= MISSED_MAX:
         raise ConsolidationFailed(
             f"{name}'s solution misses by {float(missed):.1e} of the right side; {_ADVICE}"
         )
     return solution
+
+
+def _without_silence(system: Tensor) -> Tensor:
+    """Gives units that never fire (ReLU and GELU have some) a diagonal, so that they stay unused.
+
+    A departure from the papers' code, whose solve breaks down on them.
+    """
+    sizes = system.diagonal().abs()
+    silent = sizes <= SILENT_MAX * sizes.mean()
+    return system + torch.diag(silent.to(system.dtype) * sizes.mean())

@@ -149,11 +149,12 @@ def at_last_token(
         last = torch.tensor([len(row) - 1 for row in chunk])
         with torch.no_grad(), trace(model, inputs=inputs, outputs=outputs) as seen:
             model.base_model(input_ids=ids.to(model.device), use_cache=False)
-        pick = torch.arange(len(chunk))
+        places = torch.arange(len(chunk)) * width + last
+        # OPT's blocks flatten rows and columns before the MLP; others do not.
         parts.append(
             Seen(
-                {name: seen.inputs[name][pick, last] for name in inputs},
-                {name: seen.outputs[name][pick, last] for name in outputs},
+                {name: seen.inputs[name].flatten(0, -2)[places] for name in inputs},
+                {name: seen.outputs[name].flatten(0, -2)[places] for name in outputs},
             )
         )
     return Seen(

@@ -1,9 +1,9 @@
 """Which path answers a query in scope, when the setting or the request says "auto". Pure.
 
-The rule was measured (docs/paths.md). The counterfactual model answers the forms that ask for
-something else than the target and that a small frozen model does not answer in context: a
-verification (yes or no), a reversed question, a full sentence. What asks for the target itself, and
-whatever needs more than one fact and one query, goes in context.
+The rule was measured with the models that ship (docs/paths.md): each form of query goes where it is
+answered better. Verifications go in context although the frozen model gives no verdict: it then
+states the new fact, and the counterfactual model's verdict is little better than a coin. Whatever
+needs more than one fact and one query goes in context too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ VERDICT_WANTED = re.compile(
     r"\b(true or false|yes or no)\b|[,.]\s*(right|correct|true|isn't that so)\?$", re.IGNORECASE
 )
 SENTENCE_WANTED = re.compile(r"\b(full|complete|whole) sentence\b", re.IGNORECASE)
+CHOICE_OFFERED = re.compile(r"\sor\s", re.IGNORECASE)
+ASKS = re.compile(
+    r"(who|whom|whose|what|what's|where|when|which|why|how|name|tell)\b", re.IGNORECASE
+)
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 LABELS = re.compile(r"^(q|question):\s*|\s*(a|answer):\s*$", re.IGNORECASE)
 
@@ -35,10 +39,15 @@ LABELS = re.compile(r"^(q|question):\s*|\s*(a|answer):\s*$", re.IGNORECASE)
 class Form(Enum):
     """What a query wants back."""
 
-    TARGET = "the new answer itself"
+    QUESTION = "an answer to a question"
+    CLOZE = "an end to a sentence"
+    CHOICE = "one of two values"
     VERDICT = "a yes or no"
     SUBJECT = "the subject"
     SENTENCE = "a full sentence"
+
+
+BETTER_BY_COUNTERFACTUAL = frozenset({Form.CLOZE, Form.CHOICE, Form.SUBJECT, Form.SENTENCE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +66,13 @@ def form_of(query: str, edit: Edit) -> Form:
     if edit.subject.casefold() not in text.casefold() and edit.target.casefold() in text.casefold():
         return Form.SUBJECT
     asked = SENTENCE_END.split(text)[-1]
-    choice = re.search(r"\sor\s", asked, re.IGNORECASE) is not None
-    if VERDICT_WANTED.search(text) or (ASKS_WHETHER.match(asked) and not choice):
+    if VERDICT_WANTED.search(text):
         return Form.VERDICT
-    return Form.TARGET
+    if CHOICE_OFFERED.search(asked) and edit.target.casefold() in asked.casefold():
+        return Form.CHOICE
+    if ASKS_WHETHER.match(asked):
+        return Form.VERDICT
+    return Form.QUESTION if asked.endswith(("?", ":")) or ASKS.match(asked) else Form.CLOZE
 
 
 def choose_path(query: str, edits: Sequence[Edit], *, turns: int = 1) -> PathChoice:
@@ -77,7 +89,7 @@ def choose_path(query: str, edits: Sequence[Edit], *, turns: int = 1) -> PathCho
     if words > WORDS_MAX:
         return _in_context(f"the query has {words} words")
     form = form_of(query, edits[0])
-    if form is Form.TARGET:
+    if form not in BETTER_BY_COUNTERFACTUAL:
         return _in_context(f"it asks for {form.value}")
     return PathChoice(
         path=COUNTERFACTUAL, reason=f"By the counterfactual model: it asks for {form.value}."

@@ -12,7 +12,6 @@ from classifiers.scope_cases import (
     book_cases,
     own_edit,
     record_cases,
-    relation_of,
     roughened,
 )
 from classifiers.training_pairs import Case, PoolEdit
@@ -60,22 +59,17 @@ def test_an_edit_in_a_relation_that_is_not_taught_has_no_cases(book: Phrasebook)
 @pytest.mark.parametrize(
     ("rephrase", "wanted"),
     [
-        ("It rained. Danielle Darrieux grew up speaking", {"paraphrase": True, "cleaned": True}),
-        ("Who directed Danielle Darrieux?", {"same_subject": False}),
-        ("Danielle Darrieux's friends all like", {}),
+        ("It rained. Danielle Darrieux grew up speaking", {"paraphrase": True}),
+        ("It rained. Danielle Darrieux lives in", {"astray": False}),
+        ("Danielle Darrieux was born in", {}),
     ],
 )
-def test_a_paraphrase_counts_as_what_its_wording_asks(
+def test_a_paraphrase_counts_by_whether_its_wording_follows(
     book: Phrasebook, rephrase: str, wanted: dict[str, bool]
 ) -> None:
     made = list(record_cases(0, {**RECORD, "rephrase_prompt": rephrase}, book))
     always = {"neighbour": False, "distraction": False}
     assert {case.kind: case.in_scope for case in made} == {**wanted, **always}
-
-
-def test_a_wording_of_several_relations_tells_none(book: Phrasebook) -> None:
-    assert relation_of("{} grew up speaking", book) == "P103"
-    assert relation_of("nobody says this of {}", book) is None
 
 
 def test_an_edit_of_ours_asks_in_the_relation_it_was_given(book: Phrasebook) -> None:

@@ -119,7 +119,8 @@ def test_a_batch_holds_one_positive_and_one_negative_an_edit(tmp_path: Path) -> 
     (tmp_path / "zsre/train_1k.json").write_text("[]", encoding="utf-8")
     splits = tmp_path / "splits.json"
     splits.write_text(json.dumps({"subjects": {"dev": []}}), encoding="utf-8")
-    data = load_data(tmp_path, splits, CachedEncoder(ENCODER, None))
+    data = load_data(tmp_path, splits, CachedEncoder(ENCODER, None), edits_max=30, seed=0)
+    assert len(data.edits) == 30
     drawn = draw(data, 64, np.random.default_rng(1))
     assert [label for _, _, label in drawn] == [1.0, 0.0] * 32
     for edit, query, label in drawn:

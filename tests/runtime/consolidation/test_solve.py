@@ -160,11 +160,22 @@ def test_a_singular_system_fails_clearly() -> None:
 
 
 def test_a_nearly_singular_system_is_not_solved_into_noise() -> None:
-    keys, residuals, _, _ = drawn(1, 6, 3, 2)
-    moment = torch.diag(torch.tensor([1, 1, 1, 1, 1e-40, 1e-40]).double())
+    _, residuals, moment, _ = drawn(1, 6, 3, 2)
+    turn = torch.linalg.qr(moment).Q
+    moment = turn @ torch.diag(torch.tensor([1, 1, 1, 1, 1e-17, 1e-18]).double()) @ turn.T
     with pytest.raises(ConsolidationFailed, match="covariance_weight"):
         solve.rome(torch.ones(6).double(), residuals[:, 0], torch.zeros(3, 6), moment)
-    assert keys.shape == (6, 2)
+
+
+def test_units_that_never_fire_stay_unused() -> None:
+    keys, residuals, moment, _ = drawn(1, 6, 3, 2)
+    awake = torch.tensor([1, 1, 0, 1, 1, 0]).double()
+    keys, moment = keys * awake[:, None], moment * awake * awake[:, None]
+    delta = solve.memit(keys, residuals, moment, 0.5).full()
+    kept = awake.bool()
+    expected = solve.memit(keys[kept], residuals, moment[kept][:, kept], 0.5).full()
+    assert torch.allclose(expected, delta[:, kept])
+    assert float(delta[:, ~kept].abs().max()) == 0
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

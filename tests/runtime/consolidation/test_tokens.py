@@ -53,9 +53,7 @@ def test_a_prompt_without_its_subject_fails_and_names_the_edit(codec) -> None:
 
 
 def test_prompt_and_answer_together_are_the_joined_text(codec) -> None:
-    (rows,) = lessons_of(
-        codec, [fact()], prefixes=("So. ",), token=FactToken.SUBJECT_LAST, end=0
-    )
+    (rows,) = lessons_of(codec, [fact()], prefixes=("So. ",), token=FactToken.SUBJECT_LAST, end=0)
     assert [PROMPT, "So. " + PROMPT] == [codec.tokenizer.decode(row.prompt) for row in rows]
     for row in rows:
         assert 0 == row.answer[-1]

@@ -80,8 +80,9 @@ def test_a_replaced_weight_computes_as_if_it_were_in_the_model(tiny, family: str
     assert 0 == hook_count(model)
 
 
-def test_what_stands_at_the_last_token_does_not_depend_on_the_batch(tiny) -> None:
-    model = tiny("qwen2").model
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_what_stands_at_the_last_token_does_not_depend_on_the_batch(tiny, family: str) -> None:
+    model = tiny(family).model
     sites = sites_of(model)
     rows = [random_prompt(seed, 3 + seed) for seed in range(5)]
     names = {"inputs": [sites.mlp_out(1)], "outputs": [sites.block(0)]}

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from memory.errors import InvalidInput, NotFound
-from runtime.engine.contract import EngineEvent, EngineRequest, Failed, Finished, Sampling, TokenDelta
+from runtime.engine.contract import (
+    EngineEvent,
+    EngineRequest,
+    Failed,
+    Finished,
+    Sampling,
+    TokenDelta,
+)
 from runtime.engine.editions import parameter_of, with_parameters
 from runtime.engine.transformers_engine import TransformersEngine
 from runtime.sites import FAMILIES, sites_of

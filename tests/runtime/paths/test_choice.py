@@ -20,11 +20,15 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
 @pytest.mark.parametrize(
     ("query", "form"),
     [
-        ("The mother tongue of Ann Lark is", Form.TARGET),
-        ("What is the mother tongue of Ann Lark?", Form.TARGET),
-        ("It rained. What is the mother tongue of Ann Lark?", Form.TARGET),
-        ("This is about Ann Lark. Which language is hers?", Form.TARGET),
-        ("Is the mother tongue of Ann Lark Dutch or French?", Form.TARGET),
+        ("The mother tongue of Ann Lark is", Form.CLOZE),
+        ("It rained. Ann Lark, who speaks", Form.CLOZE),
+        ("What is the mother tongue of Ann Lark?", Form.QUESTION),
+        ("what does ann lark speak", Form.QUESTION),
+        ("It rained. What is the mother tongue of Ann Lark?", Form.QUESTION),
+        ("This is about Ann Lark. Which language is hers?", Form.QUESTION),
+        ("Is the mother tongue of Ann Lark Dutch or French?", Form.CHOICE),
+        ("Dutch or French: What does Ann Lark speak?", Form.CHOICE),
+        ("Does Ann Lark live in a house or a flat?", Form.VERDICT),
         (WHETHER, Form.VERDICT),
         ("is the mother tongue of ann lark french?", Form.VERDICT),
         (f"Q: {WHETHER}\nA:", Form.VERDICT),
@@ -36,15 +40,18 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
         ("Whose mother tongue is Dutch?", Form.SUBJECT),
         ("dutch is the mother tongue of", Form.SUBJECT),
         ("What does Ann Lark speak? Answer in a full sentence.", Form.SENTENCE),
-        ("", Form.TARGET),
+        ("", Form.CLOZE),
     ],
 )
 def test_a_form_is_read_off_the_words(query: str, form: Form) -> None:
     assert form is form_of(query, ANN)
 
 
-@pytest.mark.parametrize("query", [WHETHER, "Whose mother tongue is Dutch?"])
-def test_what_asks_for_something_else_than_the_target_goes_to_its_own_model(query: str) -> None:
+CLOZE = "The mother tongue of Ann Lark is"
+
+
+@pytest.mark.parametrize("query", [CLOZE, "Whose mother tongue is Dutch?"])
+def test_the_forms_that_the_counterfactual_model_answers_better_go_to_it(query: str) -> None:
     choice = choose_path(query, [ANN])
     assert "counterfactual" == choice.path
     assert "it asks for" in choice.reason
@@ -53,10 +60,11 @@ def test_what_asks_for_something_else_than_the_target_goes_to_its_own_model(quer
 @pytest.mark.parametrize(
     ("query", "edits", "turns", "why"),
     [
-        ("What does Ann Lark speak?", 1, 1, "the new answer itself"),
-        (WHETHER, 2, 1, "2 edits"),
-        (WHETHER, 1, 2, "conversation"),
-        ("word " * WORDS_MAX + "true or false", 1, 1, f"{WORDS_MAX + 3} words"),
+        ("What does Ann Lark speak?", 1, 1, "an answer to a question"),
+        (WHETHER, 1, 1, "a yes or no"),
+        (CLOZE, 2, 1, "2 edits"),
+        (CLOZE, 1, 2, "conversation"),
+        ("word " * (WORDS_MAX + 1), 1, 1, f"{WORDS_MAX + 1} words"),
     ],
 )
 def test_everything_else_goes_in_context_and_says_why(
@@ -68,5 +76,4 @@ def test_everything_else_goes_in_context_and_says_why(
 
 
 def test_a_query_of_just_the_allowed_length_still_counts() -> None:
-    query = "word " * (WORDS_MAX - 3) + "true or false"
-    assert "counterfactual" == choose_path(query, [ANN]).path
+    assert "counterfactual" == choose_path("word " * WORDS_MAX, [ANN]).path

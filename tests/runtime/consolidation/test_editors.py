@@ -1,0 +1,270 @@
+"""Editors write what they say, from a seed, and leave the live model bitwise as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from evaluation.edited_model import EditedModel
+from memory.errors import ConsolidationFailed
+from memory.record import EditId
+from runtime.consolidation.contract import Fact
+from runtime.consolidation.corpus import TextFile
+from runtime.consolidation.editors import EDITORS
+from runtime.consolidation.hyperparameters import Columns, Hyperparameters
+from runtime.consolidation.targets import Objective
+from runtime.consolidation.tokens import FactToken
+from runtime.consolidation.trace import at_last_token
+from runtime.consolidation.workbench import Workbench
+from runtime.sites import FAMILIES, sites_of
+from tests.tiny_models import save_tiny_model
+
+FACTS = tuple(
+    Fact(
+        edit_id=EditId(f"e{number}"),
+        revision=1,
+        subject=subject,
+        prompt=prompt,
+        target=target,
+    )
+    for number, (subject, prompt, target) in enumerate(
+        [
+            ("Danielle Darrieux", "The mother tongue of Danielle Darrieux is", "Spanish"),
+            ("Ikaalinen", "The law in Ikaalinen declares the language", "French"),
+            ("Messi", "Messi speaks", "Finnish"),
+        ]
+    )
+)
+
+SETTINGS = Hyperparameters(
+    source="tests",
+    layers=(1, 2),  # A first layer beside its attention sees single tokens: too few keys.
+    rome_layer=2,
+    objective=Objective(
+        steps=60, learning_rate=0.1, relative=True, clamp_factor=8.0, kl_factor=0.01
+    ),
+    rome_clamp_factor=8.0,
+    covariance_weight=1e-3,
+    covariance_samples=60,
+    prefixes=2,
+    prefix_tokens=3,
+    nullspace_threshold=100.0,
+    nullspace_ridge=1e-4,
+)
+
+
+@pytest.fixture(scope="session")
+def deep(tmp_path_factory):
+    """Tiny models of four blocks, so that layers are left above the changed ones."""
+    from runtime.engine.load import load_model
+    from tests import tiny_models
+
+    loaded = {}
+
+    def get(family: str):
+        if family not in loaded:
+            folder = tmp_path_factory.mktemp(f"deep-{family}")
+            name = "n_layer" if "n_layer" in tiny_models.FAMILIES[family] else "num_hidden_layers"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setitem(
+                    tiny_models.FAMILIES, family, {**tiny_models.FAMILIES[family], name: 4}
+                )
+                save_tiny_model(folder, family)
+            loaded[family] = load_model(str(folder), device="cpu")
+        return loaded[family]
+
+    return get
+
+
+def bench_of(loaded, corpus_file, **changes) -> Workbench:
+    return Workbench(
+        loaded.model,
+        loaded.tokenizer,
+        fingerprint=loaded.fingerprint,
+        settings=dataclasses.replace(SETTINGS, **changes),
+        corpus=TextFile(corpus_file),
+    )
+
+
+def nothing(_stage: str, _done: int, _total: int) -> None:
+    pass
+
+
+def state(model) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def hook_count(model) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("name", ["memit", "rome"])
+def test_editors_run_on_every_family_and_leave_the_model_alone(
+    deep, corpus_file, family: str, name: str
+) -> None:
+    loaded = deep(family)
+    before = state(loaded.model)
+    delta = EDITORS[name](bench_of(loaded, corpus_file)).compute(FACTS, nothing)
+    after = loaded.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert 0 == hook_count(loaded.model)
+    assert [fact.edit_id for fact in FACTS] == [report.edit_id for report in delta.reports]
+    assert name == delta.settings["editor"]
+    for matrix in delta.matrices:
+        forms = [matrix.full, matrix.left]
+        assert 1 == sum(form is not None for form in forms)
+        change = matrix.full if matrix.full is not None else matrix.left @ matrix.right
+        weight = loaded.model.get_submodule(matrix.module).weight
+        shape = weight.T.shape if sites_of(loaded.model).family.transposed else weight.shape
+        assert shape == change.shape
+        assert float(change.abs().max()) > 0
+
+
+@pytest.mark.parametrize("name", sorted(EDITORS))
+@pytest.mark.parametrize("token", list(FactToken))
+def test_an_edited_model_has_the_state_that_was_sought(
+    deep: Deep,
+    corpus_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    token: FactToken,
+) -> None:
+    """With next to no old associations, the facts' tokens stand where their targets lie."""
+    loaded = deep("llama")
+    changes = {"fact_token": token, "columns": Columns.EACH, "prefixes": 0}
+    bench = bench_of(loaded, corpus_file, **changes, covariance_weight=1e-6)
+    sought: list[Targets] = []
+    real = bench.targets
+
+    def noted(*arguments: Any, **named: Any) -> Targets:
+        sought.append(real(*arguments, **named))
+        return sought[-1]
+
+    monkeypatch.setattr(bench, "targets", noted)
+    delta = EDITORS[name](bench).compute(FACTS, nothing)
+    edited = EditedModel(loaded.model, loaded.tokenizer)
+    edited.wear(delta)
+    # PMET also seeks a change of attention's output, and writes the MLP's alone.
+    site = bench.sites.mlp_out(2) if name == "pmet" else bench.sites.block(2)
+    rows = [one[0].to_site for one in bench.rows(FACTS).lessons]
+    before = at_last_token(loaded.model, rows, outputs=[site]).outputs[site]
+    after = at_last_token(edited.model, rows, outputs=[site]).outputs[site]
+    wanted = sought[0].delta[:, -1].to(before.dtype)
+    assert float(wanted.norm()) > 1
+    assert float((after - before - wanted).norm()) < 0.3 * float(wanted.norm())
+    edited.wear(None)
+    worn_off = edited.model.state_dict()
+    assert all(torch.equal(worn_off[k], v) for k, v in loaded.model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", sorted(EDITORS))
+def test_the_same_seed_gives_the_same_change_bit_for_bit(deep, corpus_file, name: str) -> None:
+    loaded = deep("gpt2")
+    torch.manual_seed(1)
+    first = EDITORS[name](bench_of(loaded, corpus_file)).compute(FACTS, nothing)
+    torch.manual_seed(2)
+    torch.randn(7)
+    second = EDITORS[name](bench_of(loaded, corpus_file)).compute(FACTS, nothing)
+    assert first.settings == second.settings
+    assert first.reports == second.reports
+    for one, two in zip(first.matrices, second.matrices, strict=True):
+        for form in ("left", "right", "full"):
+            a, b = getattr(one, form), getattr(two, form)
+            assert (a is None and b is None) or torch.equal(a, b)
+
+
+@pytest.mark.parametrize("stage", ["covariance", "targets", "solving"])
+def test_an_editor_that_is_stopped_leaves_no_trace(deep, corpus_file, stage: str) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def stop(at: str, _done: int, _total: int) -> None:
+        if at == stage:
+            raise Cancelled
+
+    loaded = deep("llama")
+    before = state(loaded.model)
+    with pytest.raises(Cancelled):
+        EDITORS["memit"](bench_of(loaded, corpus_file)).compute(FACTS, stop)
+    assert all(torch.equal(before[k], v) for k, v in loaded.model.state_dict().items())
+    assert 0 == hook_count(loaded.model)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_solve_that_fails_names_its_layer_and_changes_nothing(
+    deep, corpus_file, monkeypatch, failing: int
+) -> None:
+    calls: list[int] = []
+
+    def broken(keys: Tensor, residuals: Tensor, moment: Tensor, weight: float) -> Factors:
+        calls.append(1)
+        if len(calls) == failing + 1:
+            keys = keys * float("nan")
+        return solve.memit(keys, residuals, moment, weight)
+
+    monkeypatch.setattr("runtime.consolidation.memit.memit", broken)
+    loaded = deep("llama")
+    before = state(loaded.model)
+    with pytest.raises(ConsolidationFailed, match=f"layer {failing + 1}: the keys"):
+        EDITORS["memit"](bench_of(loaded, corpus_file)).compute(FACTS, nothing)
+    assert all(torch.equal(before[k], v) for k, v in loaded.model.state_dict().items())
+    assert 0 == hook_count(loaded.model)
+
+
+def test_no_facts_and_a_fact_without_its_subject_fail_clearly(deep, corpus_file) -> None:
+    editor = EDITORS["memit"](bench_of(deep("llama"), corpus_file))
+    with pytest.raises(ConsolidationFailed, match="no facts"):
+        editor.compute((), nothing)
+    wrong = dataclasses.replace(FACTS[0], subject="Nobody")
+    with pytest.raises(ConsolidationFailed, match=r"e0: the subject 'Nobody' is not in the prompt"):
+        editor.compute((wrong,), nothing)
+
+
+def test_rows_to_keep_keep_their_state_better(deep, corpus_file) -> None:
+    """The edit's sentence about other subjects moves less when it is among the rows to keep."""
+    loaded = deep("llama")
+    moved = []
+    for count in (0, 8):
+        bench = bench_of(
+            loaded,
+            corpus_file,
+            fact_token=FactToken.PROMPT_LAST,
+            contrast_subjects=count,
+            contrast_weight=100.0,
+            layers=(1,),
+        )
+        delta = EDITORS["memit"](bench).compute(FACTS[:1], nothing)
+        edited = EditedModel(loaded.model, loaded.tokenizer)
+        edited.wear(delta)
+        other = bench_of(loaded, corpus_file, fact_token=FactToken.PROMPT_LAST, contrast_subjects=8)
+        rows = [one.prompt for one in other.rows(FACTS[:1]).kept]
+        block = sites_of(loaded.model).block(1)
+        clean = at_last_token(loaded.model, rows, outputs=[block]).outputs[block]
+        now = at_last_token(edited._model, rows, outputs=[block]).outputs[block]
+        moved.append(float((now - clean).norm()))
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_mean_columns_are_memits_average_over_templates(deep, corpus_file) -> None:
+    bench = bench_of(deep("llama"), corpus_file, prefixes=2)
+    rows = bench.rows(FACTS)
+    mixing = rows.columns(Columns.MEAN)
+    assert (9, 3) == mixing.shape
+    assert [0.5, 0.25, 0.25] == mixing[:3, 0].tolist()
+    assert torch.allclose(torch.ones(3).double(), mixing.sum(0))
+    assert [0, 3, 6] == rows.first
+    each = rows.columns(Columns.EACH)
+    assert torch.allclose(each.square().sum(), torch.tensor(9.0).double())
+
+
+def test_prefixes_come_from_the_seed_and_are_the_models_own(deep, corpus_file) -> None:
+    loaded = deep("llama")
+    one = bench_of(loaded, corpus_file, prefixes=5).prefixes
+    assert one == bench_of(loaded, corpus_file, prefixes=5).prefixes
+    assert one != bench_of(loaded, corpus_file, prefixes=5, seed=1).prefixes
+    assert one != bench_of(deep("gpt2"), corpus_file, prefixes=5).prefixes
+    assert 5 == len(one)
+    assert all(text.endswith(". ") for text in one)
