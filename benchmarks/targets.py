@@ -2,8 +2,8 @@
 
 A random GPT-2 of 12 blocks and 124 million parameters, 256 edits, one run. "reference way" is what
 ROME's and MEMIT's code does for each edit: the whole model over all rows and all their positions,
-forward and backward, with its whole vocabulary; "one at a time" is ours with batches of one. Both are
-timed on a sample and extrapolated, which the table says. All stop by the same rule.
+forward and backward, with its whole vocabulary; "one at a time" is ours with batches of one. Both
+are timed on a sample and extrapolated, which the table says. All stop by the same rule.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def make_rows(edits: int) -> tuple[Rows, list[Lesson]]:
             )
             rows.append(row)
         taught.append(rows)
-        essence = prompt[: site + 1] + (318, 257)
+        essence = (*prompt[: site + 1], 318, 257)
         kept.append(Lesson(fact=fact, prompt=essence, site=site, answer=(), weight=0.0))
     return taught, kept
 

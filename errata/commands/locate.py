@@ -55,7 +55,7 @@ def locate(
     no server.
 
     Examples:
-      errata locate "The mother tongue of Danielle Darrieux is" --subject "Danielle Darrieux"
+      errata locate "The native language of Claude Monet is" -s "Claude Monet"
       errata locate "Paris is the capital of" -s Paris --model gpt2-xl --out heat.svg
     """
     screen = Screen.open(json=as_json)

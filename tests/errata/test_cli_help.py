@@ -36,7 +36,7 @@ NAMES = [" ".join(words) for words, _ in EVERY]
 
 def test_the_issue_s_commands_are_all_there() -> None:
     wanted = {"serve", "generate", "chat", "explain", "search", "import", "export", "watch"}
-    wanted |= {"status", "doctor", "demo", "version", "eval"}
+    wanted |= {"status", "doctor", "demo", "version", "eval", "locate"}
     verbs = ("add", "list", "show", "update", "retire", "restore", "history")
     wanted |= {f"edit {verb}" for verb in verbs}
     assert wanted == set(NAMES)
