@@ -55,8 +55,8 @@ def locate(
     no server.
 
     Examples:
-      errata locate "The native language of Claude Monet is" -s "Claude Monet"
-      errata locate "Paris is the capital of" -s Paris --model gpt2-xl --out heat.svg
+      errata locate "Jean Gabin is a native speaker of" --subject "Jean Gabin"
+      errata locate "Rome is the capital of" -s Rome --model gpt2-xl -o a.svg
     """
     screen = Screen.open(json=as_json)
     with reported(screen):
