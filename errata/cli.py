@@ -10,7 +10,20 @@ from collections.abc import Callable
 
 import typer
 
-from errata.commands import ask, chat, demo, doctor, edit, locate, measure, serve, status, transfer
+from errata.commands import (
+    ask,
+    chat,
+    consolidate,
+    demo,
+    doctor,
+    edit,
+    editions,
+    locate,
+    measure,
+    serve,
+    status,
+    transfer,
+)
 from errata.commands.register import register
 
 HELP = """Serves a frozen language model with a memory of corrections.
@@ -34,7 +47,9 @@ Exit codes:
   3 no server reached              130 interrupted
 """
 EDIT_HELP = "Adds, lists, shows, changes, retires and restores edits."
+EDITIONS_HELP = "Lists, shows, compares, activates, undoes and exports editions of the weights."
 SERVING, ASKING, EDITS, MEASURING = "Serving", "Asking", "Edits", "Measuring"
+WEIGHTS = "Weights"
 
 
 def build_app() -> typer.Typer:
@@ -54,6 +69,11 @@ def build_app() -> typer.Typer:
     _add(edits, None, edit.retire, edit.restore, edit.history)
     app.add_typer(edits, name="edit", help=EDIT_HELP, rich_help_panel=EDITS)
     _add(app, EDITS, ask.search, transfer.import_, transfer.export, status.watch)
+    _add(app, WEIGHTS, consolidate.consolidate)
+    numbered = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+    _add(numbered, None, editions.list_, editions.show, editions.diff)
+    _add(numbered, None, editions.activate, editions.export)
+    app.add_typer(numbered, name="editions", help=EDITIONS_HELP, rich_help_panel=WEIGHTS)
     _add(app, MEASURING, measure.eval_, locate.locate)
     return app
 

@@ -91,6 +91,8 @@ def operation(message: operations_pb2.Operation) -> Operation:
         created_at=_time(metadata.create_time),
         updated_at=_time(metadata.update_time),
         validate_only=metadata.validate_only,
+        metrics=tuple(_metric(one) for one in metadata.metrics),
+        edits_left_out=metadata.edits_left_out,
         estimate=_estimate(metadata.estimate) if metadata.HasField("estimate") else None,
         edition=edition(response.edition) if response.HasField("edition") else None,
         activated=response.activated,

@@ -100,6 +100,8 @@ class Operation:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     validate_only: bool = False
+    metrics: tuple[Metric, ...] = ()  # Of the gate, also when it refused.
+    edits_left_out: int = 0  # Their prompt names the subject in no words that are known.
     estimate: Estimate | None = None
     edition: Edition | None = None
     activated: bool = False

@@ -7,6 +7,7 @@
     ├── EditConflict       an active edit says something about the same prompt: see `conflicts`
     ├── WrongState         the edit exists but its state does not allow this
     ├── EtagMismatch       somebody changed the edit first: read it again
+    ├── ConsolidationRunning  a job runs already: wait for it, or cancel it
     ├── Overloaded         a queue is full: wait `retry_after_s`, then try again
     ├── ServerUnavailable  no server, or it is loading, draining, behind, or read-only
     ├── DeadlineExceeded   no answer within the timeout
@@ -88,6 +89,10 @@ class WrongState(ClientError):
 
 class EtagMismatch(ClientError):
     """Somebody else changed the edit first; read it again and retry."""
+
+
+class ConsolidationRunning(ClientError):
+    """A consolidation runs already; `resource` names its operation."""
 
 
 class Overloaded(ClientError):

@@ -11,6 +11,7 @@ from errata.errors import (
     AlreadyExists,
     Cancelled,
     ClientError,
+    ConsolidationRunning,
     DeadlineExceeded,
     EditConflict,
     EtagMismatch,
@@ -38,6 +39,12 @@ BY_CODE: dict[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.CANCELLED: Cancelled,
     grpc.StatusCode.OUT_OF_RANGE: SequenceCompacted,
 }
+
+BY_REASON: dict[str, type[ClientError]] = {
+    "EDIT_CONFLICT": EditConflict,
+    "CONSOLIDATION_RUNNING": ConsolidationRunning,
+}
+"""Reasons that say more than their code."""
 
 
 class FailedCall(Protocol):
@@ -71,7 +78,7 @@ def from_status(status: status_pb2.Status, code: grpc.StatusCode | None = None) 
     bad = _unpack(status, error_details_pb2.BadRequest)
     blocked = _unpack(status, error_details_pb2.PreconditionFailure)
     reason = info.reason if info else ""
-    cls = EditConflict if reason == "EDIT_CONFLICT" else BY_CODE.get(code, ServerFailure)
+    cls = BY_REASON.get(reason) or BY_CODE.get(code, ServerFailure)
     return cls(
         status.message,
         code=code.name,
@@ -80,10 +87,17 @@ def from_status(status: status_pb2.Status, code: grpc.StatusCode | None = None) 
             FieldViolation(v.field, v.description) for v in (bad.field_violations if bad else ())
         ),
         conflicts=tuple(v.subject for v in (blocked.violations if blocked else ())),
-        resource=resource.resource_name if resource else "",
+        resource=_resource(resource, info),
         retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
         error_id=request.request_id if request and cls is ServerFailure else "",
     )
+
+
+def _resource(resource: Any, info: Any) -> str:
+    """Returns what the failure is about: a resource, or the operation that is in the way."""
+    if resource:
+        return str(resource.resource_name)
+    return str(info.metadata.get("operation", "")) if info else ""
 
 
 def _from_bare_status(code: grpc.StatusCode, message: str, target: str) -> ClientError:

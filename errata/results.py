@@ -238,7 +238,7 @@ class Provenance:
     calibrated: bool = False
     timings: Timings = field(default_factory=Timings)
     query_read_as: str = ""  # The last user turn as it was read in its conversation; "": as it is.
-    error_budget: float | None = None  # None: the classifier's own, or it was not asked.
+    error_budget: float | None = None  # None: it promises none, or was not asked.
     budget_source: str = ""  # "request", "namespace", "server", "classifier"; "": not asked.
 
 

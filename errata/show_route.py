@@ -22,7 +22,7 @@ BUDGET_SETTERS = {
     "request": "set by the request",
     "namespace": "set for this namespace",
     "server": "set for the server",
-    "classifier": "left to the classifier",
+    "classifier": "the classifier's own",
 }
 TABLE_COLUMNS_MIN = 120  # Of the terminal; below, the facts would stand in columns of letters.
 
@@ -63,7 +63,7 @@ def budget_text(provenance: Provenance) -> str:
     if setter is None:
         return ""
     share = provenance.error_budget
-    return f"error budget {setter}" if share is None else f"error budget {share:.4g}, {setter}"
+    return f"error budget: {setter}" if share is None else f"error budget {share:.4g}, {setter}"
 
 
 def _used(edit: ScoredEdit, *, statement: bool) -> str:

@@ -22,6 +22,7 @@ import typer
 from errata.errors import (
     Cancelled,
     ClientError,
+    ConsolidationRunning,
     DeadlineExceeded,
     EditConflict,
     EtagMismatch,
@@ -117,6 +118,11 @@ def _hint(error: ClientError) -> str:
                 f"In the way: {names or 'an active edit'}. Give --on-conflict supersede to replace "
                 "it or --on-conflict skip to keep it."
             )
+        case ConsolidationRunning():
+            name = error.resource.rpartition("/")[2] or "running"
+            return f"`errata consolidate --resume {name}` follows it, --cancel {name} stops it."
+        case NotFound() if error.reason == "EDITION_NOT_FOUND":
+            return "`errata editions list` shows those of a namespace."
         case NotFound():
             return (
                 "`errata status` lists the namespaces, `errata edit list --state all` every edit."

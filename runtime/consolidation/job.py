@@ -306,6 +306,7 @@ class Consolidator:
         verdict, delta = read_verdict(folder), read_delta(folder)
         if verdict is None or delta is None:
             raise ConsolidationFailed("the consolidation process ended without a result")
+        self.operations.update(name, measures=verdict.measures)
         if not verdict.passed:
             raise ConsolidationFailed(f"the gate refuses the edition: {verdict.reason}")
         if changed_since(self._memory.snapshot(), request, spec.facts):

@@ -19,6 +19,7 @@ from typing import Any
 from memory.errors import NotFound
 from memory.paging import EditFilter
 from memory.record import EditId, Namespace
+from runtime.consolidation.edition import Measure
 from runtime.consolidation.files import write_json
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Operation:
     edits: int = 0
     left_out: int = 0  # Selected by the filter, but no editor can find their subject.
     estimate: Estimate | None = None
+    measures: tuple[Measure, ...] = ()  # Of the gate, also when it refused.
     edition: int | None = None
     activated: bool = False
     sequence: int = 0  # Of the activation.
@@ -212,6 +214,7 @@ def _decode(said: dict[str, Any]) -> Operation:
         "state": State(said["state"]),
         "stage": Stage(said["stage"]),
         "estimate": None if estimate is None else Estimate(**estimate),
+        "measures": tuple(Measure(**one) for one in said.get("measures", ())),
     }
     return Operation(**{**said, **changed})
 

@@ -102,7 +102,7 @@ class EditionStore:
 
     def record(self, number: int) -> EditionRecord:
         """Returns what an edition says of itself. Raises NotFound, EditionUnusable."""
-        path = self._path(number) / RECORD
+        path = self.path(number) / RECORD
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -114,7 +114,7 @@ class EditionStore:
 
     def matrices(self, record: EditionRecord) -> tuple[MatrixDelta, ...]:
         """Returns an edition's change, its hash checked. Raises NotFound, EditionUnusable."""
-        path = self._path(record.number) / MATRICES
+        path = self.path(record.number) / MATRICES
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -128,7 +128,8 @@ class EditionStore:
         except (SafetensorError, KeyError) as error:
             raise _damaged(record.number, path, str(error)) from error
 
-    def _path(self, number: int) -> Path:
+    def path(self, number: int) -> Path:
+        """Returns an edition's folder. Raises NotFound."""
         path = self._folder / str(number)
         if not path.is_dir():
             known = ", ".join(map(str, self.numbers())) or "none but 0"

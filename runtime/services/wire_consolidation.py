@@ -139,6 +139,8 @@ def _metadata(operation: Operation) -> consolidation_pb2.ConsolidationMetadata:
         update_time=time_to_pb(operation.updated_at_s),
         restarts=operation.restarts,
         validate_only=operation.request.validate_only,
+        metrics=[_metric(one) for one in operation.measures],
+        edits_left_out=operation.left_out,
     )
     if operation.estimate is not None:
         message.estimate.CopyFrom(_estimate(operation.estimate))

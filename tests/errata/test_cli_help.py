@@ -37,6 +37,8 @@ NAMES = [" ".join(words) for words, _ in EVERY]
 def test_the_issue_s_commands_are_all_there() -> None:
     wanted = {"serve", "generate", "chat", "explain", "search", "import", "export", "watch"}
     wanted |= {"status", "doctor", "demo", "version", "eval", "locate"}
+    wanted |= {"consolidate"}
+    wanted |= {f"editions {verb}" for verb in ("list", "show", "diff", "activate", "export")}
     verbs = ("add", "list", "show", "update", "retire", "restore", "history")
     wanted |= {f"edit {verb}" for verb in verbs}
     assert wanted == set(NAMES)
@@ -69,7 +71,9 @@ def test_every_command_and_option_stands_in_the_manual(
     assert [] == [name for name in long if name != "--help" and name not in manual]
 
 
-@pytest.mark.parametrize("words", [(), ("edit",), *(words for words, _ in EVERY)], ids=str)
+@pytest.mark.parametrize(
+    "words", [(), ("edit",), ("editions",), *(words for words, _ in EVERY)], ids=str
+)
 def test_help_is_shown_without_a_server(words: tuple[str, ...]) -> None:
     ran = run_command(*words, "--help")
     assert 0 == ran.code

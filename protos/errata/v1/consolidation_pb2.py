@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.errata.v1 import memory_pb2 as protos_dot_errata_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/errata/v1/consolidation.proto\x12\terrata.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/errata/v1/memory.proto\"\x9a\x02\n\x12\x43onsolidateRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12%\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x15.errata.v1.EditFilter\x12\x0e\n\x06\x65\x64itor\x18\x03 \x01(\t\x12=\n\x08settings\x18\x04 \x03(\x0b\x32+.errata.v1.ConsolidateRequest.SettingsEntry\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12\x15\n\x08\x61\x63tivate\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_activate\"\xa7\x02\n\x15\x43onsolidationMetadata\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12\r\n\x05\x65\x64its\x18\x05 \x01(\x03\x12\x0e\n\x06\x65\x64itor\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08restarts\x18\t \x01(\x05\x12%\n\x08\x65stimate\x18\n \x01(\x0b\x32\x13.errata.v1.Estimate\x12\x15\n\rvalidate_only\x18\x0b \x01(\x08\"`\n\x08\x45stimate\x12\r\n\x05\x65\x64its\x18\x01 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x18\n\x10memory_cap_bytes\x18\x03 \x01(\x03\x12\x15\n\redition_bytes\x18\x04 \x01(\x03\"\x86\x01\n\x13\x43onsolidateResponse\x12#\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x12.errata.v1.Edition\x12\x11\n\tactivated\x18\x02 \x01(\x08\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12%\n\x08\x65stimate\x18\x04 \x01(\x0b\x32\x13.errata.v1.Estimate\"\xfb\x02\n\x07\x45\x64ition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x65\x64itor\x18\x05 \x01(\t\x12\x15\n\rsettings_json\x18\x06 \x01(\t\x12\"\n\x05\x65\x64its\x18\x07 \x03(\x0b\x32\x13.errata.v1.HeldEdit\x12\x13\n\x0b\x65\x64its_taken\x18\x08 \x01(\x03\x12\x12\n\nedits_left\x18\t \x01(\x03\x12\"\n\x07metrics\x18\n \x03(\x0b\x32\x11.errata.v1.Metric\x12\'\n\x08matrices\x18\x0b \x03(\x0b\x32\x15.errata.v1.MatrixInfo\x12\r\n\x05\x62ytes\x18\x0c \x01(\x03\x12\x0e\n\x06sha256\x18\r \x01(\t\x12\x18\n\x10\x62\x61se_fingerprint\x18\x0e \x01(\t\x12\x17\n\x0funusable_reason\x18\x0f \x01(\t\"[\n\x08HeldEdit\x12\x0c\n\x04\x65\x64it\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x11\n\tstatement\x18\x03 \x01(\t\x12\x0c\n\x04took\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x82\x01\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06\x62\x65\x66ore\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x61\x66ter\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0e\n\x06passed\x18\x05 \x01(\x08\x12\r\n\x05\x63ount\x18\x06 \x01(\x03\x42\t\n\x07_beforeB\x08\n\x06_after\"I\n\nMatrixInfo\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x03 \x01(\x03\x12\x0c\n\x04rank\x18\x04 \x01(\x03\"L\n\x13ListEditionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x14ListEditionsResponse\x12$\n\x08\x65\x64itions\x18\x01 \x03(\x0b\x32\x12.errata.v1.Edition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetEditionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x41\x63tivateEditionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"g\n\x17\x41\x63tivateEditionResponse\x12#\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x12.errata.v1.Edition\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x15\n\redits_changed\x18\x03 \x01(\x03\x32\xce\x02\n\x14\x43onsolidationService\x12K\n\x0b\x43onsolidate\x12\x1d.errata.v1.ConsolidateRequest\x1a\x1d.google.longrunning.Operation\x12O\n\x0cListEditions\x12\x1e.errata.v1.ListEditionsRequest\x1a\x1f.errata.v1.ListEditionsResponse\x12>\n\nGetEdition\x12\x1c.errata.v1.GetEditionRequest\x1a\x12.errata.v1.Edition\x12X\n\x0f\x41\x63tivateEdition\x12!.errata.v1.ActivateEditionRequest\x1a\".errata.v1.ActivateEditionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/errata/v1/consolidation.proto\x12\terrata.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/errata/v1/memory.proto\"\x9a\x02\n\x12\x43onsolidateRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12%\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x15.errata.v1.EditFilter\x12\x0e\n\x06\x65\x64itor\x18\x03 \x01(\t\x12=\n\x08settings\x18\x04 \x03(\x0b\x32+.errata.v1.ConsolidateRequest.SettingsEntry\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12\x15\n\x08\x61\x63tivate\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_activate\"\xe3\x02\n\x15\x43onsolidationMetadata\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12\r\n\x05\x65\x64its\x18\x05 \x01(\x03\x12\x0e\n\x06\x65\x64itor\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08restarts\x18\t \x01(\x05\x12%\n\x08\x65stimate\x18\n \x01(\x0b\x32\x13.errata.v1.Estimate\x12\x15\n\rvalidate_only\x18\x0b \x01(\x08\x12\"\n\x07metrics\x18\x0c \x03(\x0b\x32\x11.errata.v1.Metric\x12\x16\n\x0e\x65\x64its_left_out\x18\r \x01(\x03\"`\n\x08\x45stimate\x12\r\n\x05\x65\x64its\x18\x01 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x18\n\x10memory_cap_bytes\x18\x03 \x01(\x03\x12\x15\n\redition_bytes\x18\x04 \x01(\x03\"\x86\x01\n\x13\x43onsolidateResponse\x12#\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x12.errata.v1.Edition\x12\x11\n\tactivated\x18\x02 \x01(\x08\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12%\n\x08\x65stimate\x18\x04 \x01(\x0b\x32\x13.errata.v1.Estimate\"\xfb\x02\n\x07\x45\x64ition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x65\x64itor\x18\x05 \x01(\t\x12\x15\n\rsettings_json\x18\x06 \x01(\t\x12\"\n\x05\x65\x64its\x18\x07 \x03(\x0b\x32\x13.errata.v1.HeldEdit\x12\x13\n\x0b\x65\x64its_taken\x18\x08 \x01(\x03\x12\x12\n\nedits_left\x18\t \x01(\x03\x12\"\n\x07metrics\x18\n \x03(\x0b\x32\x11.errata.v1.Metric\x12\'\n\x08matrices\x18\x0b \x03(\x0b\x32\x15.errata.v1.MatrixInfo\x12\r\n\x05\x62ytes\x18\x0c \x01(\x03\x12\x0e\n\x06sha256\x18\r \x01(\t\x12\x18\n\x10\x62\x61se_fingerprint\x18\x0e \x01(\t\x12\x17\n\x0funusable_reason\x18\x0f \x01(\t\"[\n\x08HeldEdit\x12\x0c\n\x04\x65\x64it\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x11\n\tstatement\x18\x03 \x01(\t\x12\x0c\n\x04took\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x82\x01\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06\x62\x65\x66ore\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x61\x66ter\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0e\n\x06passed\x18\x05 \x01(\x08\x12\r\n\x05\x63ount\x18\x06 \x01(\x03\x42\t\n\x07_beforeB\x08\n\x06_after\"I\n\nMatrixInfo\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x03 \x01(\x03\x12\x0c\n\x04rank\x18\x04 \x01(\x03\"L\n\x13ListEditionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x14ListEditionsResponse\x12$\n\x08\x65\x64itions\x18\x01 \x03(\x0b\x32\x12.errata.v1.Edition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetEditionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x41\x63tivateEditionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"g\n\x17\x41\x63tivateEditionResponse\x12#\n\x07\x65\x64ition\x18\x01 \x01(\x0b\x32\x12.errata.v1.Edition\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x15\n\redits_changed\x18\x03 \x01(\x03\x32\xce\x02\n\x14\x43onsolidationService\x12K\n\x0b\x43onsolidate\x12\x1d.errata.v1.ConsolidateRequest\x1a\x1d.google.longrunning.Operation\x12O\n\x0cListEditions\x12\x1e.errata.v1.ListEditionsRequest\x1a\x1f.errata.v1.ListEditionsResponse\x12>\n\nGetEdition\x12\x1c.errata.v1.GetEditionRequest\x1a\x12.errata.v1.Edition\x12X\n\x0f\x41\x63tivateEdition\x12!.errata.v1.ActivateEditionRequest\x1a\".errata.v1.ActivateEditionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,29 +41,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSOLIDATEREQUEST_SETTINGSENTRY']._serialized_start=375
   _globals['_CONSOLIDATEREQUEST_SETTINGSENTRY']._serialized_end=422
   _globals['_CONSOLIDATIONMETADATA']._serialized_start=438
-  _globals['_CONSOLIDATIONMETADATA']._serialized_end=733
-  _globals['_ESTIMATE']._serialized_start=735
-  _globals['_ESTIMATE']._serialized_end=831
-  _globals['_CONSOLIDATERESPONSE']._serialized_start=834
-  _globals['_CONSOLIDATERESPONSE']._serialized_end=968
-  _globals['_EDITION']._serialized_start=971
-  _globals['_EDITION']._serialized_end=1350
-  _globals['_HELDEDIT']._serialized_start=1352
-  _globals['_HELDEDIT']._serialized_end=1443
-  _globals['_METRIC']._serialized_start=1446
-  _globals['_METRIC']._serialized_end=1576
-  _globals['_MATRIXINFO']._serialized_start=1578
-  _globals['_MATRIXINFO']._serialized_end=1651
-  _globals['_LISTEDITIONSREQUEST']._serialized_start=1653
-  _globals['_LISTEDITIONSREQUEST']._serialized_end=1729
-  _globals['_LISTEDITIONSRESPONSE']._serialized_start=1731
-  _globals['_LISTEDITIONSRESPONSE']._serialized_end=1816
-  _globals['_GETEDITIONREQUEST']._serialized_start=1818
-  _globals['_GETEDITIONREQUEST']._serialized_end=1851
-  _globals['_ACTIVATEEDITIONREQUEST']._serialized_start=1853
-  _globals['_ACTIVATEEDITIONREQUEST']._serialized_end=1927
-  _globals['_ACTIVATEEDITIONRESPONSE']._serialized_start=1929
-  _globals['_ACTIVATEEDITIONRESPONSE']._serialized_end=2032
-  _globals['_CONSOLIDATIONSERVICE']._serialized_start=2035
-  _globals['_CONSOLIDATIONSERVICE']._serialized_end=2369
+  _globals['_CONSOLIDATIONMETADATA']._serialized_end=793
+  _globals['_ESTIMATE']._serialized_start=795
+  _globals['_ESTIMATE']._serialized_end=891
+  _globals['_CONSOLIDATERESPONSE']._serialized_start=894
+  _globals['_CONSOLIDATERESPONSE']._serialized_end=1028
+  _globals['_EDITION']._serialized_start=1031
+  _globals['_EDITION']._serialized_end=1410
+  _globals['_HELDEDIT']._serialized_start=1412
+  _globals['_HELDEDIT']._serialized_end=1503
+  _globals['_METRIC']._serialized_start=1506
+  _globals['_METRIC']._serialized_end=1636
+  _globals['_MATRIXINFO']._serialized_start=1638
+  _globals['_MATRIXINFO']._serialized_end=1711
+  _globals['_LISTEDITIONSREQUEST']._serialized_start=1713
+  _globals['_LISTEDITIONSREQUEST']._serialized_end=1789
+  _globals['_LISTEDITIONSRESPONSE']._serialized_start=1791
+  _globals['_LISTEDITIONSRESPONSE']._serialized_end=1876
+  _globals['_GETEDITIONREQUEST']._serialized_start=1878
+  _globals['_GETEDITIONREQUEST']._serialized_end=1911
+  _globals['_ACTIVATEEDITIONREQUEST']._serialized_start=1913
+  _globals['_ACTIVATEEDITIONREQUEST']._serialized_end=1987
+  _globals['_ACTIVATEEDITIONRESPONSE']._serialized_start=1989
+  _globals['_ACTIVATEEDITIONRESPONSE']._serialized_end=2092
+  _globals['_CONSOLIDATIONSERVICE']._serialized_start=2095
+  _globals['_CONSOLIDATIONSERVICE']._serialized_end=2429
 # @@protoc_insertion_point(module_scope)

@@ -37,7 +37,7 @@ class ConsolidateRequest(_message.Message):
     def __init__(self, parent: _Optional[str] = ..., filter: _Optional[_Union[_memory_pb2.EditFilter, _Mapping]] = ..., editor: _Optional[str] = ..., settings: _Optional[_Mapping[str, str]] = ..., validate_only: bool = ..., activate: bool = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ConsolidationMetadata(_message.Message):
-    __slots__ = ("namespace", "stage", "done", "total", "edits", "editor", "create_time", "update_time", "restarts", "estimate", "validate_only")
+    __slots__ = ("namespace", "stage", "done", "total", "edits", "editor", "create_time", "update_time", "restarts", "estimate", "validate_only", "metrics", "edits_left_out")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,8 @@ class ConsolidationMetadata(_message.Message):
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    EDITS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     stage: str
     done: int
@@ -60,7 +62,9 @@ class ConsolidationMetadata(_message.Message):
     restarts: int
     estimate: Estimate
     validate_only: bool
-    def __init__(self, namespace: _Optional[str] = ..., stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., edits: _Optional[int] = ..., editor: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ..., validate_only: bool = ...) -> None: ...
+    metrics: _containers.RepeatedCompositeFieldContainer[Metric]
+    edits_left_out: int
+    def __init__(self, namespace: _Optional[str] = ..., stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., edits: _Optional[int] = ..., editor: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ..., validate_only: bool = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., edits_left_out: _Optional[int] = ...) -> None: ...
 
 class Estimate(_message.Message):
     __slots__ = ("edits", "memory_bytes", "memory_cap_bytes", "edition_bytes")

@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 
-from classifiers.subject_rule import SubjectRule
 from errata.client import Client
 from errata.edition_results import OperationState
-from errata.errors import InvalidRequest, NotFound, WrongState
-from errata.options import ClientOptions
+from errata.errors import ConsolidationRunning, InvalidRequest, NotFound, WrongState
 from errata.requests import RoutingOptions
-from errata.retry import NO_RETRIES
 from memory.record import DEFAULT_NAMESPACE, Namespace
 from runtime.consolidation.spec import GateLimits
 from runtime.engine.load import LoadedModel
-from runtime.query_runner import QueryRunner
-from runtime.services.limits import ServiceLimits
-from runtime.services.server import ErrataServer, Listening
-from tests.consolidation_kit import QUICK, Bench, load_tiny
-from tests.hash_encoder import HashEncoder
-from tests.server_kit import NewFactPath
+from tests.consolidation_kit import QUICK, load_tiny
+from tests.consolidation_service_kit import Served, served
 from tests.tiny_models import save_tiny_model
-
-
-@dataclass(slots=True)
-class Served:
-    """A bench behind a port."""
-
-    bench: Bench
-    runner: QueryRunner
-    classifier: SubjectRule
-    port: int = 0
-
-    @property
-    def memory(self) -> Any:
-        return self.bench.memory
-
-    @property
-    def engine(self) -> Any:
-        return self.bench.engine
-
-    def client(self, namespace: str = "default") -> Client:
-        return Client(
-            f"127.0.0.1:{self.port}",
-            namespace=namespace,
-            timeout_s=60.0,
-            options=ClientOptions(retry=NO_RETRIES),
-        )
 
 
 @pytest.fixture(scope="module")
@@ -65,51 +29,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 @pytest.fixture
 def serve(tmp_path: Path, loaded: LoadedModel) -> Iterator[Callable[..., Served]]:
     """Returns a function that serves a bench until the test ends."""
-    structlog.configure(
-        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()],
-        logger_factory=structlog.ReturnLoggerFactory(),
-    )
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    ends: list[Callable[[], None]] = []
-
-    def in_loop(coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
-
-    def start(**more: Any) -> Served:
-        bench = Bench(tmp_path, loaded, **more)
-        runner = QueryRunner(
-            engine=bench.engine,
-            memory=bench.memory,
-            encoder=HashEncoder(dimension=16),
-            classifier=SubjectRule(),
-            paths={"in_context": NewFactPath(bench.engine)},
-            editions=bench.editions,
-        )
-        served = Served(bench, runner, SubjectRule())
-
-        async def begin() -> ErrataServer:
-            server = ErrataServer(
-                served,
-                Listening(limits=ServiceLimits(), threads=8),
-                consolidator=bench.consolidator,
-            )
-            await server.start()
-            return server
-
-        server = in_loop(begin())
-        served.port = server.port
-        ends.append(lambda: in_loop(server.stop(0.0)))
-        ends.extend([runner.close, bench.close])
-        return served
-
-    yield start
-    for end in ends:
-        end()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with ExitStack() as stack:
+        yield lambda **more: stack.enter_context(served(tmp_path, loaded, **more))
 
 
 PROMPT = "The language of Person 0 is"
@@ -121,10 +42,10 @@ def greedy(client: Client, prompt: str = PROMPT) -> tuple[str, str, int]:
 
 
 def test_edit_consolidate_ask_roll_back_ask(serve: Callable[..., Served]) -> None:
-    served = serve()
-    edits = served.bench.add(2)
+    kit = serve()
+    edits = kit.bench.add(2)
     off = RoutingOptions(policy="off")
-    with served.client() as client:
+    with kit.client() as client:
         frozen = client.generate(PROMPT, max_tokens=4, routing=off).text
         assert greedy(client)[1:] == ("in_context", 0)
         operation = client.consolidate(settings=QUICK)
@@ -150,9 +71,9 @@ def test_edit_consolidate_ask_roll_back_ask(serve: Callable[..., Served]) -> Non
 
 
 def test_a_watcher_sees_the_activation(serve: Callable[..., Served]) -> None:
-    served = serve()
-    served.bench.add(1)
-    with served.client() as client:
+    kit = serve()
+    kit.bench.add(1)
+    with kit.client() as client:
         client.wait_operation(client.consolidate(settings=QUICK).id)
         kinds = []
         with client.watch(after_sequence=0) as changes:
@@ -166,11 +87,11 @@ def test_a_watcher_sees_the_activation(serve: Callable[..., Served]) -> None:
 
 
 def test_errors_have_their_status_and_reason(serve: Callable[..., Served]) -> None:
-    served = serve(gate=GateLimits(took_min=1.1))
-    with served.client() as client:
+    kit = serve(gate=GateLimits(took_min=1.1))
+    with kit.client() as client:
         with pytest.raises(WrongState, match="nothing to write"):
             client.consolidate()
-        served.bench.add(1)
+        kit.bench.add(1)
         with pytest.raises(InvalidRequest, match="known are readout"):
             client.consolidate(editor="rone")
         with pytest.raises(NotFound) as missing:
@@ -196,14 +117,15 @@ def test_a_running_job_blocks_another_and_can_be_cancelled(serve: Callable[..., 
             reached.set()
             assert go_on.wait(60)
 
-    served = serve(on_stage=hold)
-    served.bench.add(1)
-    with served.client() as client:
+    kit = serve(on_stage=hold)
+    kit.bench.add(1)
+    with kit.client() as client:
         running = client.consolidate(settings=QUICK)
         assert reached.wait(60)
-        with pytest.raises(Exception, match=running.id) as busy:
+        with pytest.raises(ConsolidationRunning, match=running.id) as busy:
             client.consolidate(settings=QUICK)
-        assert (busy.value.code, busy.value.reason) == ("ABORTED", "CONSOLIDATION_RUNNING")  # type: ignore[attr-defined]
+        assert (busy.value.code, busy.value.reason) == ("ABORTED", "CONSOLIDATION_RUNNING")
+        assert busy.value.resource == f"operations/{running.id}"
         assert client.operation(running.id).stage == "targets"
         text, _, _ = greedy(client)  # Answers go on while it runs.
         assert text
@@ -216,11 +138,11 @@ def test_activation_under_load_fails_no_request_and_mixes_no_editions(
     serve: Callable[..., Served],
 ) -> None:
     """Two namespaces ask while one of them goes back and forth; every answer is one edition's."""
-    served = serve()
+    kit = serve()
     other = Namespace("other")
-    served.bench.add(1)
-    served.bench.add(1, other)
-    with served.client() as client, served.client("other") as neighbour:
+    kit.bench.add(1)
+    kit.bench.add(1, other)
+    with kit.client() as client, kit.client("other") as neighbour:
         client.wait_operation(client.consolidate(settings=QUICK).id)
         off = RoutingOptions(policy="off")
         expected: dict[int, str] = {}
@@ -262,9 +184,9 @@ def test_activation_under_load_fails_no_request_and_mixes_no_editions(
 
 
 def test_a_retired_edit_is_no_longer_in_any_answer(serve: Callable[..., Served]) -> None:
-    served = serve()
-    edit = served.bench.add(1)[0]
-    with served.client() as client:
+    kit = serve()
+    edit = kit.bench.add(1)[0]
+    with kit.client() as client:
         frozen = client.generate(PROMPT, max_tokens=4, routing=RoutingOptions(policy="off")).text
         client.wait_operation(client.consolidate(settings=QUICK).id)
         assert greedy(client)[2] == 1
@@ -272,4 +194,4 @@ def test_a_retired_edit_is_no_longer_in_any_answer(serve: Callable[..., Served])
         assert greedy(client) == (frozen, "base", 0)
         with pytest.raises(WrongState, match="no longer in force"):
             client.activate_edition(1)
-        assert served.bench.memory.snapshot().edition(DEFAULT_NAMESPACE) == 0
+        assert kit.bench.memory.snapshot().edition(DEFAULT_NAMESPACE) == 0
