@@ -82,6 +82,11 @@ class CalibratedFeatureClassifier:
         scores = apply_isotonic(raw, self._weights.knots, self._weights.probabilities)
         return [float(score) for score in np.clip(scores, 0.0, 1.0)]
 
+    @property
+    def budget_default(self) -> float:
+        """The error budget that `threshold()` keeps."""
+        return self._weights.budget_default
+
     def threshold(self, error_budget: float | None = None) -> float:
         """Returns the score from which a candidate is a hit; see the contract."""
         budget = self._weights.budget_default if error_budget is None else error_budget

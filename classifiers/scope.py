@@ -8,7 +8,7 @@ budget. It knows nothing of indexes, routes or models.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from memory.record import Candidate, Query
 
@@ -45,4 +45,14 @@ class ScopeClassifier(Protocol):
         None means the classifier's default. Raises InvalidInput when it has no threshold that
         keeps so small a budget.
         """
+        ...
+
+
+@runtime_checkable
+class Budgeted(Protocol):
+    """What a classifier has besides when its own threshold keeps an error budget."""
+
+    @property
+    def budget_default(self) -> float:
+        """The budget that `threshold()` keeps when none is given."""
         ...

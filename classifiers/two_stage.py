@@ -140,6 +140,11 @@ class TwoStageClassifier:
         pairs = pair_texts(query, candidates)
         return len(grey_band(first, pairs, self._weights.grey_from, self._pairs_max))
 
+    @property
+    def budget_default(self) -> float:
+        """The error budget that `threshold()` keeps."""
+        return self._weights.budget_default
+
     def threshold(self, error_budget: float | None = None) -> float:
         """Returns the score from which a candidate is a hit; see the contract."""
         budget = self._weights.budget_default if error_budget is None else error_budget

@@ -230,7 +230,7 @@ class BudgetSource(Enum):
 class ErrorBudget:
     """The share of out-of-scope queries that may be routed to an edit, and who set it."""
 
-    share: float | None  # In (0, 1); None with CLASSIFIER.
+    share: float | None  # In (0, 1); None where a classifier promises none.
     source: BudgetSource
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from classifiers.scope import ScopeClassifier
+from classifiers.scope import Budgeted, ScopeClassifier
 from memory.contracts import Encoder
 from memory.record import (
     BudgetSource,
@@ -54,7 +54,7 @@ class ScopeStage:
         self._clock = clock
 
     def budget(self, routing: Routing) -> ErrorBudget:
-        """The budget in force: the request's, else the namespace's, else the server's."""
+        """The budget in force: the request's, the namespace's, the server's, the classifier's."""
         if routing.error_budget is not None:
             return ErrorBudget(share=routing.error_budget, source=BudgetSource.REQUEST)
         share = self._namespace_budgets.get(routing.namespace)
@@ -62,7 +62,9 @@ class ScopeStage:
             return ErrorBudget(share=share, source=BudgetSource.NAMESPACE)
         if self._error_budget is not None:
             return ErrorBudget(share=self._error_budget, source=BudgetSource.SERVER)
-        return ErrorBudget(share=None, source=BudgetSource.CLASSIFIER)
+        own = self._classifier
+        share = own.budget_default if isinstance(own, Budgeted) else None
+        return ErrorBudget(share=share, source=BudgetSource.CLASSIFIER)
 
     def decide(self, question: Question, snapshot: MemorySnapshot) -> Scoped:
         """Scores the candidates of a query; asks encoder and index only when there are edits.

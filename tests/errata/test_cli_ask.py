@@ -194,7 +194,7 @@ def test_a_chat_s_turns_are_read_in_their_conversation(tmp_path: Path) -> None:
         ran = typed("chat", given="\n".join(said))
         assert 1 == ran.err.count(read)
         assert read in ran.out
-        assert "error budget left to the classifier" in ran.out
+        assert "error budget: the classifier's own" in ran.out
         first, second = typed("chat", "--json", given="\n".join(said[:2])).records
         assert "" == first["query_read_as"]
         assert "And what is Danielle Darrieux's mother tongue?" == second["query_read_as"]

@@ -138,7 +138,8 @@ def test_the_route_line_tells_how_a_chat_was_read() -> None:
         (0.002, "namespace", "error budget 0.002, set for this namespace"),
         (0.01, "request", "error budget 0.01, set by the request"),
         (0.01, "server", "error budget 0.01, set for the server"),
-        (None, "classifier", "error budget left to the classifier"),
+        (0.02, "classifier", "error budget 0.02, the classifier's own"),
+        (None, "classifier", "error budget: the classifier's own"),
         (None, "", ""),
     ],
 )

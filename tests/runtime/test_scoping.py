@@ -10,7 +10,7 @@ from memory.errors import InvalidInput
 from memory.record import BudgetSource, EditsPolicy, ErrorBudget, RouteKind
 from runtime.question import Asked, query_text
 from tests.fakes import FakeEngine
-from tests.runner_kit import CITY, SPORT, ask, bench, run
+from tests.runner_kit import CITY, SPORT, ScriptedClassifier, ask, bench, run
 
 
 def test_the_error_budget_reaches_the_classifier(tmp_path: Path) -> None:
@@ -44,6 +44,20 @@ def test_the_nearest_budget_counts_and_is_named(
         provenance = run(lambda: b.runner.explain(question)).provenance
         assert [share] == b.classifier.budgets
         assert ErrorBudget(share=share, source=source) == provenance.budget
+
+
+def test_a_budget_left_to_a_classifier_that_keeps_one_is_told(tmp_path: Path) -> None:
+    class Promising(ScriptedClassifier):
+        budget_default = 0.03
+
+    with bench(tmp_path) as b:
+        b.add(SPORT)
+        runner = b.runner.with_classifier(Promising(), b.encoder)
+        try:
+            provenance = run(lambda: runner.explain(ask())).provenance
+        finally:
+            runner.close()
+        assert ErrorBudget(share=0.03, source=BudgetSource.CLASSIFIER) == provenance.budget
 
 
 @pytest.mark.parametrize("policy", [EditsPolicy.OFF, EditsPolicy.FORCE])
