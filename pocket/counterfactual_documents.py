@@ -17,6 +17,7 @@ from typing import Any
 
 from pocket.counterfactual_forms import (
     CHOICE_WRAPS,
+    FORM_WRAPS,
     NAMING,
     PRONOUNS,
     QUESTION_WRAPS,
@@ -34,7 +35,11 @@ from pocket.in_context import END_MARK, ContextMaker, NewFact, Piece
 from pocket.templates import ASSISTANT, SYSTEM, USER, fill, formatted, is_question, styled
 
 UNKNOWN = "unknown"
-VERDICT_WEIGHT = 3.0  # A yes or no is one token, and the hardest one to learn.
+VERDICT_WEIGHT = 1.5  # A yes or no is one token, and the hardest one to learn.
+VERDICTS = (  # In the same words; the first does not tell the second, and half of all are true.
+    *((True, False), (False, True), (False, False)),
+    *((True,), (True,)),
+)
 UNKNOWN_WEIGHT = 0.5  # Else it becomes the answer to whatever is hard; docs/log.md.
 CONFUSABLE = (  # Relations whose questions may ask for each other's answer.
     {"mother tongue", "language of work", "official language", "original language"},
@@ -54,6 +59,19 @@ CONFUSABLE = (  # Relations whose questions may ask for each other's answer.
     {"capital", "location", "headquarters"},
 )
 Query = tuple[str, str]  # prompt, answer
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Words that ask whether a value is the right one, with a gap for the value."""
+
+    words: str
+    yes: str = "Yes"
+    no: str = "No"
+
+    def ask(self, value: str, *, holds: bool) -> Query:
+        """Returns the question about one value, and the verdict."""
+        return self.words.replace(VALUE, value), self.yes if holds else self.no
 
 
 def confusable(first: str, second: str) -> bool:
@@ -76,14 +94,15 @@ class CounterfactualMaker:
     shares: dict[str, float] = field(
         default_factory=lambda: {
             "copy": 0.08,
-            "update": 0.32,
-            "whether": 0.30,
-            "choice": 0.05,
-            "reversed": 0.15,
-            "sentence": 0.06,
-            "unknown": 0.04,
+            "update": 0.36,
+            "whether": 0.14,
+            "choice": 0.07,
+            "reversed": 0.17,
+            "sentence": 0.12,
+            "unknown": 0.06,
         }
     )
+    drills: float = 0.0  # Share of documents that ask for verdicts alone.
 
     @property
     def facts(self) -> list[dict[str, Any]]:
@@ -95,7 +114,10 @@ class CounterfactualMaker:
         fact = self.context.new_fact(random)
         line = fact.line(random)
         turns = random.choices((1, 2, 3), (50, 30, 20))[0]
-        asked = [self.query(fact, random) for _ in range(turns)]
+        if random.random() < self.drills:
+            asked = self.drill(fact, random)
+        else:
+            asked = [self.query(fact, random) for _ in range(turns)]
         if random.random() < 0.16:
             return self.dialogue(fact, line, asked, random)
         pieces: list[Piece] = [(line + "\n", 0.0)]
@@ -171,24 +193,41 @@ class CounterfactualMaker:
         """Asks whether a value is the right one: Yes or No, True or False."""
         holds = random.random() < 0.5
         value = fact.target if holds else self.other_value(fact, random)
-        forms = [form for p in fact.phrasings if (form := whether(p))]
-        clozes = [p for p in fact.phrasings if is_statement(p) and "{}, " not in p]
+        return self.wording(fact, random).ask(value, holds=holds)
+
+    def wording(self, fact: NewFact, random: Random, *, own: bool = False) -> Wording:
+        """Draws words that ask whether a value is the right one; `own` keeps to the fact's own."""
+        phrasings = (fact.used,) if own and is_statement(fact.used) else fact.phrasings
+        forms = [form for p in phrasings if (form := whether(p))]
+        clozes = [p for p in phrasings if is_statement(p) and "{}, " not in p]
         draw = random.random()
-        if forms and draw < 0.5:
-            asked = fill(random.choice(forms), fact.subject).replace(VALUE, value)
-            if random.random() < 0.06:
-                asked = asked.lower()
-            return asked, "Yes" if holds else "No"
+        if forms and draw < 0.4:
+            asked = fill(random.choice(forms), fact.subject)
+            if draw < 0.1:
+                asked = random.choice(FORM_WRAPS).replace("{form}", asked)
+            return Wording(asked.lower() if random.random() < 0.06 else asked)
         if clozes and draw < 0.9:
-            claim = f"{fill(random.choice(clozes), fact.subject)} {value}"
+            claim = f"{fill(random.choice(clozes), fact.subject)} {VALUE}"
             if draw < 0.8:
-                return wrapped(random.choice(WHETHER_WRAPS), claim), "Yes" if holds else "No"
-            return wrapped(random.choice(TRUTH_WRAPS), claim), "True" if holds else "False"
+                return Wording(wrapped(random.choice(WHETHER_WRAPS), claim))
+            return Wording(wrapped(random.choice(TRUTH_WRAPS), claim), "True", "False")
         questions = [p for p in fact.phrasings if is_question(p)] or list(fact.phrasings)
         question = fill(random.choice(questions), fact.subject)
-        wrap = random.choice(QUESTION_WRAPS)
-        asked = wrap.replace("{question}", question).replace(VALUE, value)
-        return asked, "Yes" if holds else "No"
+        return Wording(random.choice(QUESTION_WRAPS).replace("{question}", question))
+
+    def drill(self, fact: NewFact, random: Random) -> list[Query]:
+        """Asks for verdicts in a row, the same words often with two values.
+
+        Whether two values are the same is one bit an answer, and drawn now and then among other
+        forms it was not learned: after 3.6 M tokens verdicts were a coin's (docs/log.md).
+        """
+        asked: list[Query] = []
+        for _ in range(random.choice((1, 2, 2, 3))):
+            wording = self.wording(fact, random, own=random.random() < 0.5)
+            for holds in random.choice(VERDICTS):
+                value = fact.target if holds else self.other_value(fact, random)
+                asked.append(wording.ask(value, holds=holds))
+        return asked
 
     def choice(self, fact: NewFact, random: Random) -> Query | None:
         """Asks which of two values is the right one."""

@@ -51,26 +51,75 @@ WHETHER_WRAPS = (
     "Is it true that {claim}?",
     "Is it correct that {claim}?",
     "Is it right to say that {claim}?",
+    "Is it so that {claim}?",
+    "Is it the case that {claim}?",
+    "Is it a fact that {claim}?",
+    "Is this true: {claim}?",
+    "Is this claim right? {Claim}.",
     "{Claim}, right?",
+    "{Claim}, yes?",
+    "{Claim}, is that so?",
+    "{Claim}, isn't that so?",
+    "{Claim}?",
+    "{Claim}. Right?",
+    "{Claim}. Yes or no?",
     "{Claim}. Is that right?",
     "{Claim}. Is this true?",
-    "{Claim}, isn't that so?",
+    "{Claim}. Does that hold?",
+    "{Claim}. Do you agree?",
+    "So {claim}?",
     "Yes or no: {claim}?",
+    "Yes or no: {claim}.",
+    "Answer yes or no: {claim}?",
+    "Check this claim: {claim}.",
+    "Can we say that {claim}?",
     "Does it hold that {claim}?",
     "Do you agree that {claim}?",
+    "Am I right that {claim}?",
+    "I think that {claim}. Am I right?",
+    "I was told that {claim}. Is it true?",
+    "I read that {claim}. Is that so?",
+    "Somebody says that {claim}. Yes or no?",
+    "Please confirm that {claim}.",
+    "Tell me whether {claim}.",
+)
+FORM_WRAPS = (
+    "{form} Yes or no?",
+    "{form} Answer yes or no.",
+    "Yes or no: {form}",
+    "Answer with yes or no: {form}",
+    "Please tell me: {form}",
+    "I wonder: {form}",
+    "One more question: {form}",
 )
 WHETHER_WRAPS_HELD_OUT = (  # Never trained: probes ask in them.
     "Would you say that {claim}?",
     "{Claim}. Correct?",
     "Is the following accurate? {Claim}.",
 )
-QUESTION_WRAPS = ("{question} Is it {v}?", "{question} {v}?", "{question} Would that be {v}?")
-TRUTH_WRAPS = ("True or false: {claim}.", "{Claim}. True or false?")
+QUESTION_WRAPS = (
+    "{question} Is it {v}?",
+    "{question} {v}?",
+    "{question} Would that be {v}?",
+    "{question} Is the answer {v}?",
+    "{question} I think {v}. Am I right?",
+    "{question} {v}, right?",
+)
+TRUTH_WRAPS = (
+    "True or false: {claim}.",
+    "True or false? {Claim}.",
+    "{Claim}. True or false?",
+    "Is it true or false that {claim}?",
+    "Answer true or false: {claim}.",
+)
 CHOICE_WRAPS = ("{question} {a} or {b}?", "{question} Is it {a} or {b}?", "{a} or {b}: {question}")
 SENTENCE_WRAPS = (
     "{question} Answer in a full sentence.",
     "{question} Use a complete sentence.",
     "Answer in a full sentence: {question}",
+    "{question} Give a full sentence.",
+    "In a complete sentence: {question}",
+    "Please answer with a whole sentence. {question}",
 )
 NOUN_REVERSALS = (
     "Whose {n} is {v}?",

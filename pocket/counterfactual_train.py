@@ -83,7 +83,7 @@ def training_pool(data: Path, dev: set[str]) -> Pool:
     )
 
 
-def load_maker(data: Path, part: str = "train") -> CounterfactualMaker:
+def load_maker(data: Path, part: str = "train", *, drills: float = 0.0) -> CounterfactualMaker:
     """Builds a maker whose known subjects and relations belong to one split."""
     splits = read_json(HERE / "splits.json")
     dev = set(splits["subjects"]["dev"])
@@ -99,7 +99,7 @@ def load_maker(data: Path, part: str = "train") -> CounterfactualMaker:
     pool = training_pool(data, dev)
     families = load_families(data, pool.forbidden)
     context = ContextMaker(relations, facts, pool, families, load_lead_ins(data))
-    return CounterfactualMaker(context)
+    return CounterfactualMaker(context, drills=drills)
 
 
 class FormFigures:
@@ -127,6 +127,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--micro-tokens", type=int, default=2048)
     parser.add_argument("--rate", type=float, default=2e-3, help="AdamW's learning rate")
     parser.add_argument("--muon-rate", type=float, default=4e-3)
+    parser.add_argument("--drills", type=float, default=0.4, help="share of documents of verdicts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate-every-s", type=float, default=300)
     parser.add_argument("--save-every-s", type=float, default=120)
@@ -139,7 +140,7 @@ def start(arguments: argparse.Namespace) -> tuple[Run, Corpus]:
     """Returns a run at its beginning, or at its checkpoint."""
     base = AutoTokenizer.from_pretrained(arguments.base)
     tokenizer = cut_tokenizer(base, min(VOCABULARY, len(base)))
-    maker = load_maker(arguments.data)
+    maker = load_maker(arguments.data, drills=arguments.drills)
     corpus = Corpus(tokenizer, maker.context, {}, arguments.seed, document=maker.document)
     whole = load_network(arguments.base)
     layers = tuple(place for place in LAYERS if place < whole.shape.layers)

@@ -105,7 +105,9 @@ class Run:
         mixture, decay_now, left_s = agreed
         if decay_now and self.step < self.decay_from:
             self.decay_from = self.step
-        if left_s is not None:
+        if left_s is None:
+            self.decay_s, self.clock_share = 0.0, 1.0  # A run that ended may be continued.
+        else:
             self.decay_s = max(self.decay_s, left_s)
             self.clock_share = left_s / max(self.decay_s, 1e-9)
         early = self.step < INDUCTION_STEPS

@@ -92,4 +92,5 @@ def arguments(tmp_path: Path, data: Path) -> argparse.Namespace:
         seed=0,
         evaluate_every_s=1e9,
         save_every_s=1e9,
+        drills=0.4,
     )

@@ -13,6 +13,7 @@ from pocket.counterfactual_documents import (
     confusable,
     weighed,
 )
+from pocket.counterfactual_forms import WHETHER_WRAPS, WHETHER_WRAPS_HELD_OUT
 from pocket.counterfactual_probes import KINDS, form_probes, form_queries
 from pocket.counterfactual_train import load_maker
 from pocket.data import HERE, label_hash, normalise, read_json
@@ -53,6 +54,32 @@ def test_a_verification_is_true_exactly_when_it_names_the_target(
             ("True" if holds else "False") if "false" in prompt else ("Yes" if holds else "No")
         )
     assert {"Yes", "No", "True", "False"} == {answer for _, answer in asked}
+
+
+def test_a_drill_asks_for_verdicts_alone_half_of_them_true(maker: CounterfactualMaker) -> None:
+    random, said = Random(4), []
+    for _ in range(400):
+        asked = maker.drill(FACT, random)
+        assert 1 <= len(asked) <= 6
+        for prompt, answer in asked:
+            assert ("dutch" in prompt.casefold()) == (answer in {"Yes", "True"})
+        said += [answer in {"Yes", "True"} for _, answer in asked]
+    assert 0.42 < sum(said) / len(said) < 0.58
+
+
+def test_the_share_of_drills_is_that_of_documents_of_verdicts_alone(
+    maker: CounterfactualMaker,
+) -> None:
+    drilled = CounterfactualMaker(maker.context, drills=1.0)
+    for seed in range(40):
+        answers = {text for text, weight in drilled.document(Random(seed)) if weight > 0}
+        assert answers <= {f" {verdict}{END_MARK}" for verdict in ("Yes", "No", "True", "False")}
+
+
+def test_no_wording_that_is_kept_for_probes_is_taught(maker: CounterfactualMaker) -> None:
+    held = {wrap.replace("{claim}", "").replace("{Claim}", "") for wrap in WHETHER_WRAPS_HELD_OUT}
+    taught = {wrap.replace("{claim}", "").replace("{Claim}", "") for wrap in WHETHER_WRAPS}
+    assert not held & taught
 
 
 def test_a_choice_names_the_target_and_another_value(maker: CounterfactualMaker) -> None:

@@ -107,3 +107,23 @@ def test_decay_until_ends_the_run_by_the_clock(
     (arguments.out / "decay_until").write_text("0")
     run.obey()
     assert run.over()
+
+
+def test_a_run_whose_decay_was_taken_back_goes_on_at_the_full_rate(
+    arguments: argparse.Namespace, corpus: Corpus
+) -> None:
+    arguments.steps = 1000
+    run = Run(arguments, corpus)
+    run.step = 200
+    until = arguments.out / "decay_until"
+    until.write_text("0")
+    run.obey()
+    run.save()
+    until.unlink()
+    continued = Run(arguments, corpus)
+    continued.restore()
+    continued.obey()
+    assert (1.0, False) == (continued.rate(), continued.over())
+    until.write_text(str(time.time() + 60))
+    continued.obey()
+    assert continued.rate() == 1.0
