@@ -25,7 +25,7 @@ class EditedModel:
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._base = model
-        self._model = copy.deepcopy(model)
+        self.model = copy.deepcopy(model)
         self._tokenizer = tokenizer
         self._touched: set[str] = set()
 
@@ -35,7 +35,7 @@ class EditedModel:
         with torch.no_grad():
             for module in self._touched:
                 before = self._base.get_submodule(module).weight
-                self._model.get_submodule(module).weight.copy_(before)
+                self.model.get_submodule(module).weight.copy_(before)
             self._touched = set()
             for matrix in delta.matrices if delta else ():
                 if matrix.left is not None and matrix.right is not None:
@@ -45,7 +45,7 @@ class EditedModel:
                     change = matrix.full.double()
                 base = self._base.get_submodule(matrix.module).weight
                 whole = base.double() + (change.T if transposed else change).to(base.device)
-                self._model.get_submodule(matrix.module).weight.copy_(whole)
+                self.model.get_submodule(matrix.module).weight.copy_(whole)
                 self._touched.add(matrix.module)
 
     def answers(self, prompts: Sequence[str], *, max_tokens: int = 12) -> list[str]:
@@ -57,9 +57,9 @@ class EditedModel:
             chosen = order[start : start + BATCH_ROWS]
             batch = self._tokenizer(
                 [prompts[i] for i in chosen], return_tensors="pt", padding=True
-            ).to(self._model.device)
+            ).to(self.model.device)
             with torch.inference_mode():
-                out = self._model.generate(
+                out = self.model.generate(
                     input_ids=batch["input_ids"],
                     attention_mask=batch["attention_mask"],
                     max_new_tokens=max_tokens,
@@ -81,9 +81,9 @@ class EditedModel:
             window = window if begin is None else [begin, *window]
             if len(window) < 2:
                 continue
-            row = torch.tensor([window], device=self._model.device)
+            row = torch.tensor([window], device=self.model.device)
             with torch.inference_mode():
-                logits = self._model(row).logits[0, :-1].float()
+                logits = self.model(row).logits[0, :-1].float()
             total += float(torch.nn.functional.cross_entropy(logits, row[0, 1:], reduction="sum"))
             count += len(window) - 1
         return math.exp(total / count) if count else math.nan

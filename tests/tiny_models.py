@@ -5,7 +5,7 @@ And the reference that engine tests hold answers against: transformers' own `gen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from runtime.engine.load import LoadedModel
+
+Tiny = Callable[[str], LoadedModel]  # From a family to its tiny model.
 VOCABULARY = 320
 CONTEXT = 256
 NEAR_TIE = 1e-4  # Of the reference's own two best logits.

@@ -148,7 +148,8 @@ def _checked(keys: Tensor, residuals: Tensor, square: Tensor) -> tuple[Tensor, T
 
 def _solve(system: Tensor, right: Tensor, name: str) -> Tensor:
     """Solves, or raises ConsolidationFailed where the answer would be noise."""
-    factors, pivots = torch.linalg.lu_factor_ex(_without_silence(system))[:2]
+    system = _without_silence(system)
+    factors, pivots = torch.linalg.lu_factor_ex(system)[:2]
     sizes = factors.diagonal().abs()
     if not bool(torch.isfinite(sizes).all()):
         raise ConsolidationFailed(f"{name}'s system holds numbers that are not finite; {_ADVICE}")
@@ -158,9 +159,8 @@ def _solve(system: Tensor, right: Tensor, name: str) -> Tensor:
             f" {float(sizes.max()):.1e}; {_ADVICE}"
         )
     solution: Tensor = torch.linalg.lu_solve(factors, pivots, right)
-    missed = torch.linalg.norm(_without_silence(system) @ solution - right) / torch.linalg.norm(
-        right
-    ).clamp(1e-300)
+    missed = torch.linalg.norm(system @ solution - right)
+    missed /= torch.linalg.norm(right).clamp(1e-300)
     if not float(missed) <= MISSED_MAX:
         raise ConsolidationFailed(
             f"{name}'s solution misses by {float(missed):.1e} of the right side; {_ADVICE}"

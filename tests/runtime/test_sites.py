@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from tests.tiny_models import CONTEXT, VOCABULARY
 from tests.tiny_models import FAMILIES as TINY
 
 
-def build(family: str, **more):
+def build(family: str, **more: Any) -> Any:
     config = AutoConfig.for_model(family, vocab_size=VOCABULARY, **{**TINY[family], **more})
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -34,7 +35,7 @@ def test_the_projections_of_a_family_add_to_its_residual_stream(family: str) -> 
             module.weight.zero_()
             if module.bias is not None:
                 module.bias.zero_()
-    seen = {}
+    seen: dict[str, Any] = {}
     block = model.get_submodule(sites.block(1))
     handles = [
         block.register_forward_pre_hook(

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from evaluation.edited_model import EditedModel
 from memory.errors import ConsolidationFailed
 from memory.record import EditId
+from runtime.consolidation import solve
 from runtime.consolidation.contract import Fact
 from runtime.consolidation.corpus import TextFile
 from runtime.consolidation.editors import EDITORS
 from runtime.consolidation.hyperparameters import Columns, Hyperparameters
-from runtime.consolidation.targets import Objective
+from runtime.consolidation.solve import Factors
+from runtime.consolidation.targets import Objective, Targets
 from runtime.consolidation.tokens import FactToken
 from runtime.consolidation.trace import at_last_token
 from runtime.consolidation.workbench import Workbench
+from runtime.engine.load import LoadedModel
 from runtime.sites import FAMILIES, sites_of
-from tests.tiny_models import save_tiny_model
+from tests.tiny_models import Tiny, save_tiny_model
 
 FACTS = tuple(
     Fact(
@@ -56,14 +62,14 @@ SETTINGS = Hyperparameters(
 
 
 @pytest.fixture(scope="session")
-def deep(tmp_path_factory):
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Tiny models of four blocks, so that layers are left above the changed ones."""
     from runtime.engine.load import load_model
     from tests import tiny_models
 
     loaded = {}
 
-    def get(family: str):
+    def get(family: str) -> LoadedModel:
         if family not in loaded:
             folder = tmp_path_factory.mktemp(f"deep-{family}")
             name = "n_layer" if "n_layer" in tiny_models.FAMILIES[family] else "num_hidden_layers"
@@ -78,7 +84,7 @@ def deep(tmp_path_factory):
     return get
 
 
-def bench_of(loaded, corpus_file, **changes) -> Workbench:
+def bench_of(loaded: LoadedModel, corpus_file: Path, **changes: Any) -> Workbench:
     return Workbench(
         loaded.model,
         loaded.tokenizer,
@@ -92,18 +98,18 @@ def nothing(_stage: str, _done: int, _total: int) -> None:
     pass
 
 
-def state(model) -> dict[str, torch.Tensor]:
+def state(model: Any) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def hook_count(model) -> int:
+def hook_count(model: Any) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 @pytest.mark.parametrize("name", ["memit", "rome"])
 def test_editors_run_on_every_family_and_leave_the_model_alone(
-    deep, corpus_file, family: str, name: str
+    deep: Tiny, corpus_file: Path, family: str, name: str
 ) -> None:
     loaded = deep(family)
     before = state(loaded.model)
@@ -116,7 +122,11 @@ def test_editors_run_on_every_family_and_leave_the_model_alone(
     for matrix in delta.matrices:
         forms = [matrix.full, matrix.left]
         assert 1 == sum(form is not None for form in forms)
-        change = matrix.full if matrix.full is not None else matrix.left @ matrix.right
+        if matrix.left is not None and matrix.right is not None:
+            change = matrix.left @ matrix.right
+        else:
+            assert matrix.full is not None
+            change = matrix.full
         weight = loaded.model.get_submodule(matrix.module).weight
         shape = weight.T.shape if sites_of(loaded.model).family.transposed else weight.shape
         assert shape == change.shape
@@ -126,7 +136,7 @@ def test_editors_run_on_every_family_and_leave_the_model_alone(
 @pytest.mark.parametrize("name", sorted(EDITORS))
 @pytest.mark.parametrize("token", list(FactToken))
 def test_an_edited_model_has_the_state_that_was_sought(
-    deep: Deep,
+    deep: Tiny,
     corpus_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -161,7 +171,9 @@ def test_an_edited_model_has_the_state_that_was_sought(
 
 
 @pytest.mark.parametrize("name", sorted(EDITORS))
-def test_the_same_seed_gives_the_same_change_bit_for_bit(deep, corpus_file, name: str) -> None:
+def test_the_same_seed_gives_the_same_change_bit_for_bit(
+    deep: Tiny, corpus_file: Path, name: str
+) -> None:
     loaded = deep("gpt2")
     torch.manual_seed(1)
     first = EDITORS[name](bench_of(loaded, corpus_file)).compute(FACTS, nothing)
@@ -177,7 +189,9 @@ def test_the_same_seed_gives_the_same_change_bit_for_bit(deep, corpus_file, name
 
 
 @pytest.mark.parametrize("stage", ["covariance", "targets", "solving"])
-def test_an_editor_that_is_stopped_leaves_no_trace(deep, corpus_file, stage: str) -> None:
+def test_an_editor_that_is_stopped_leaves_no_trace(
+    deep: Tiny, corpus_file: Path, stage: str
+) -> None:
     class Cancelled(Exception):
         pass
 
@@ -195,7 +209,7 @@ def test_an_editor_that_is_stopped_leaves_no_trace(deep, corpus_file, stage: str
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_a_solve_that_fails_names_its_layer_and_changes_nothing(
-    deep, corpus_file, monkeypatch, failing: int
+    deep: Tiny, corpus_file: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     calls: list[int] = []
 
@@ -214,7 +228,9 @@ def test_a_solve_that_fails_names_its_layer_and_changes_nothing(
     assert 0 == hook_count(loaded.model)
 
 
-def test_no_facts_and_a_fact_without_its_subject_fail_clearly(deep, corpus_file) -> None:
+def test_no_facts_and_a_fact_without_its_subject_fail_clearly(
+    deep: Tiny, corpus_file: Path
+) -> None:
     editor = EDITORS["memit"](bench_of(deep("llama"), corpus_file))
     with pytest.raises(ConsolidationFailed, match="no facts"):
         editor.compute((), nothing)
@@ -223,7 +239,7 @@ def test_no_facts_and_a_fact_without_its_subject_fail_clearly(deep, corpus_file)
         editor.compute((wrong,), nothing)
 
 
-def test_rows_to_keep_keep_their_state_better(deep, corpus_file) -> None:
+def test_rows_to_keep_keep_their_state_better(deep: Tiny, corpus_file: Path) -> None:
     """The edit's sentence about other subjects moves less when it is among the rows to keep."""
     loaded = deep("llama")
     moved = []
@@ -243,12 +259,12 @@ def test_rows_to_keep_keep_their_state_better(deep, corpus_file) -> None:
         rows = [one.prompt for one in other.rows(FACTS[:1]).kept]
         block = sites_of(loaded.model).block(1)
         clean = at_last_token(loaded.model, rows, outputs=[block]).outputs[block]
-        now = at_last_token(edited._model, rows, outputs=[block]).outputs[block]
+        now = at_last_token(edited.model, rows, outputs=[block]).outputs[block]
         moved.append(float((now - clean).norm()))
     assert moved[1] < 0.5 * moved[0]
 
 
-def test_mean_columns_are_memits_average_over_templates(deep, corpus_file) -> None:
+def test_mean_columns_are_memits_average_over_templates(deep: Tiny, corpus_file: Path) -> None:
     bench = bench_of(deep("llama"), corpus_file, prefixes=2)
     rows = bench.rows(FACTS)
     mixing = rows.columns(Columns.MEAN)
@@ -260,7 +276,7 @@ def test_mean_columns_are_memits_average_over_templates(deep, corpus_file) -> No
     assert torch.allclose(each.square().sum(), torch.tensor(9.0).double())
 
 
-def test_prefixes_come_from_the_seed_and_are_the_models_own(deep, corpus_file) -> None:
+def test_prefixes_come_from_the_seed_and_are_the_models_own(deep: Tiny, corpus_file: Path) -> None:
     loaded = deep("llama")
     one = bench_of(loaded, corpus_file, prefixes=5).prefixes
     assert one == bench_of(loaded, corpus_file, prefixes=5).prefixes

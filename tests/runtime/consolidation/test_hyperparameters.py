@@ -18,7 +18,7 @@ from runtime.sites import FAMILIES, Sites
 
 
 @pytest.mark.parametrize("key", sorted(TABLE))
-def test_every_entry_fits_its_model_and_says_where_it_comes_from(key) -> None:
+def test_every_entry_fits_its_model_and_says_where_it_comes_from(key: tuple[str, int, int]) -> None:
     model_type, blocks, _ = key
     entry = TABLE[key]
     assert model_type in FAMILIES
@@ -80,7 +80,7 @@ def test_every_value_can_be_set_also_as_plain_words() -> None:
         ("prefixes", 101, "prefixes is 101"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(name, value, said) -> None:
+def test_a_wrong_value_is_refused_by_name(name: str, value: object, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         with_changes(rule(12), {name: value})
 

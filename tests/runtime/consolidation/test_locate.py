@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from memory.errors import ConsolidationFailed, InvalidInput
 from runtime.consolidation import locate
 from runtime.consolidation.locate import ROLES, Kind, Locator, by_role, peak
 from runtime.consolidation.trace import hooked, trace
 from runtime.sites import FAMILIES, sites_of
+from tests.tiny_models import Tiny
 
 PROMPT, SUBJECT = "The law in Ikaalinen declares", "Ikaalinen"
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_restoring_the_last_state_of_the_last_token_is_the_clean_run(tiny, family) -> None:
+def test_restoring_the_last_state_of_the_last_token_is_the_clean_run(
+    tiny: Tiny, family: str
+) -> None:
     loaded = tiny(family)
     found = Locator(loaded.model, loaded.tokenizer, samples=2).trace(PROMPT, SUBJECT)
     states = found.scores[Kind.STATE]
@@ -29,7 +33,7 @@ def test_restoring_the_last_state_of_the_last_token_is_the_clean_run(tiny, famil
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_cell_equals_a_restoration_by_hand(tiny, kind: Kind) -> None:
+def test_a_cell_equals_a_restoration_by_hand(tiny: Tiny, kind: Kind) -> None:
     loaded = tiny("llama")
     model, sites = loaded.model, sites_of(loaded.model)
     locator = Locator(model, loaded.tokenizer, samples=3, seed=5)
@@ -43,12 +47,12 @@ def test_a_cell_equals_a_restoration_by_hand(tiny, kind: Kind) -> None:
     token, chances = found.subject[-1], []
     for draw in noise:
 
-        def corrupt(output, draw=draw):
+        def corrupt(output: Tensor, draw: int = draw) -> Tensor:
             output = output.clone()
             output[0, found.subject.start : found.subject.stop] += draw
             return output
 
-        def restore(output):
+        def restore(output: Tensor) -> Tensor:
             output = output.clone()
             output[0, token] = seen.outputs[name][0, token]
             return output
@@ -59,7 +63,7 @@ def test_a_cell_equals_a_restoration_by_hand(tiny, kind: Kind) -> None:
     assert float(found.scores[kind][token, 0]) == pytest.approx(sum(chances) / 3, abs=1e-5)
 
 
-def test_the_batch_size_changes_nothing(tiny, monkeypatch) -> None:
+def test_the_batch_size_changes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = tiny("gpt2")
     many = Locator(loaded.model, loaded.tokenizer, samples=2).trace(PROMPT, SUBJECT)
     monkeypatch.setattr(locate, "ROWS_MAX", 2)
@@ -68,7 +72,7 @@ def test_the_batch_size_changes_nothing(tiny, monkeypatch) -> None:
         assert torch.allclose(many.scores[kind], alone.scores[kind], atol=1e-5)
 
 
-def test_a_wide_window_restores_all_layers(tiny) -> None:
+def test_a_wide_window_restores_all_layers(tiny: Tiny) -> None:
     """All MLPs and the noise elsewhere: every layer's column of a full window is the same."""
     loaded = tiny("llama")
     found = Locator(loaded.model, loaded.tokenizer, samples=2).trace(PROMPT, SUBJECT, window=2)
@@ -77,7 +81,7 @@ def test_a_wide_window_restores_all_layers(tiny) -> None:
     assert torch.isfinite(scores).all()
 
 
-def test_roles_average_and_peaks_point(tiny) -> None:
+def test_roles_average_and_peaks_point(tiny: Tiny) -> None:
     loaded = tiny("llama")
     found = Locator(loaded.model, loaded.tokenizer, samples=2).trace(PROMPT, SUBJECT)
     table = by_role([found, found], Kind.STATE)
@@ -87,7 +91,7 @@ def test_roles_average_and_peaks_point(tiny) -> None:
     assert (1, 0) == (one.token, one.layer)
 
 
-def test_wrong_input_is_said(tiny) -> None:
+def test_wrong_input_is_said(tiny: Tiny) -> None:
     loaded = tiny("llama")
     locator = Locator(loaded.model, loaded.tokenizer)
     with pytest.raises(ConsolidationFailed, match="'Messi' is not in the prompt"):

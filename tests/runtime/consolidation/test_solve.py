@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from memory.errors import ConsolidationFailed
 from runtime.consolidation import solve
 
 
-def drawn(seed: int, d_in: int, d_out: int, n: int):
+def drawn(seed: int, d_in: int, d_out: int, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -21,7 +24,7 @@ def drawn(seed: int, d_in: int, d_out: int, n: int):
     return normal(d_in, n), normal(d_out, n), text @ text.T / (4 * d_in), normal(d_out, d_in)
 
 
-def naive_memit(keys, residuals, moment, weight):
+def naive_memit(keys: Tensor, residuals: Tensor, moment: Tensor, weight: float) -> Tensor:
     """Sums over facts in loops, then one solve a row by Gauss elimination."""
     d_in, n = keys.shape
     d_out = len(residuals)
@@ -37,7 +40,7 @@ def naive_memit(keys, residuals, moment, weight):
     return out
 
 
-def eliminate(a, b):
+def eliminate(a: list[list[float]], b: list[float]) -> list[float]:
     n = len(b)
     b = b[:]
     for i in range(n):
@@ -62,7 +65,7 @@ def eliminate(a, b):
     n=st.integers(1, 9),
     weight=st.floats(0.01, 100),
 )
-def test_memit_equals_a_naive_loop(seed, d_in, d_out, n, weight) -> None:
+def test_memit_equals_a_naive_loop(seed: int, d_in: int, d_out: int, n: int, weight: float) -> None:
     keys, residuals, moment, _ = drawn(seed, d_in, d_out, n)
     actual = solve.memit(keys, residuals, moment, weight).full()
     assert torch.allclose(naive_memit(keys, residuals, moment, weight), actual, atol=1e-9)
@@ -85,7 +88,9 @@ def test_memit_without_old_associations_writes_exactly_what_is_asked() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), d_in=st.integers(2, 8), d_out=st.integers(1, 6))
-def test_rome_maps_the_key_to_the_value_and_moves_old_keys_least(seed, d_in, d_out) -> None:
+def test_rome_maps_the_key_to_the_value_and_moves_old_keys_least(
+    seed: int, d_in: int, d_out: int
+) -> None:
     """ROME, eq. 2: the closed form of least change under the constraint W' k* = v*."""
     keys, values, moment, matrix = drawn(seed, d_in, d_out, 1)
     change = solve.rome(keys[:, 0], values[:, 0], matrix, moment)
@@ -137,7 +142,9 @@ def test_an_empty_null_space_is_said() -> None:
     ("spread", "expected"),
     [(solve.spread_even, [1 / 3, 1 / 2, 1.0]), (solve.spread_root, [3**-0.5, 2**-0.5, 1.0])],
 )
-def test_the_last_layer_takes_all_that_is_missing(spread, expected) -> None:
+def test_the_last_layer_takes_all_that_is_missing(
+    spread: Callable[[int], float], expected: list[float]
+) -> None:
     assert pytest.approx(expected) == [spread(3 - number) for number in range(3)]
 
 

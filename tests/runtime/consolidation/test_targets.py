@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from memory.errors import ConsolidationFailed
 from runtime.consolidation.replay import Replay
-from runtime.consolidation.targets import Objective, Place, find_targets
+from runtime.consolidation.targets import Objective, Place, Targets, find_targets
 from runtime.consolidation.tokens import Lesson
 from runtime.consolidation.trace import at_last_token, hooked
+from runtime.engine.load import LoadedModel
 from runtime.sites import FAMILIES, sites_of
-from tests.tiny_models import random_prompt
+from tests.tiny_models import Tiny, random_prompt
 
 
 def lesson(fact: int, length: int, site: int, answer: int) -> Lesson:
@@ -31,7 +35,7 @@ FACTS = [[lesson(number, *shape)] for number, shape in enumerate(SHAPES)]
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_a_replay_gives_the_models_own_logits(tiny, family: str) -> None:
+def test_a_replay_gives_the_models_own_logits(tiny: Tiny, family: str) -> None:
     model = tiny(family).model
     sites = sites_of(model)
     rows = [fact[0] for fact in FACTS]
@@ -40,7 +44,7 @@ def test_a_replay_gives_the_models_own_logits(tiny, family: str) -> None:
     for number, row in enumerate(rows):
         ids = torch.tensor([row.prompt + row.answer[:-1]])
 
-        def add(output, row=row, number=number):
+        def add(output: Tensor, row: Lesson = row, number: int = number) -> Tensor:
             output = output.clone()
             output[0, row.site] += delta[number]
             return output
@@ -52,7 +56,14 @@ def test_a_replay_gives_the_models_own_logits(tiny, family: str) -> None:
         assert torch.allclose(expected, actual, atol=2e-3, rtol=1e-4)
 
 
-def find(loaded, facts, *, essence=(), place=None, **how):
+def find(
+    loaded: LoadedModel,
+    facts: Sequence[Sequence[Lesson]],
+    *,
+    essence: Sequence[Lesson] = (),
+    place: Place | None = None,
+    **how: Any,
+) -> Targets:
     model = loaded.model
     sites = sites_of(model)
     objective = Objective(**{"steps": 12, "learning_rate": 0.3, "kl_factor": 0.0, **how})
@@ -71,7 +82,9 @@ def find(loaded, facts, *, essence=(), place=None, **how):
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 @pytest.mark.parametrize("batch_facts", [2, 5])
-def test_a_batch_gives_each_fact_what_it_gets_alone(tiny, family, batch_facts) -> None:
+def test_a_batch_gives_each_fact_what_it_gets_alone(
+    tiny: Tiny, family: str, batch_facts: int
+) -> None:
     together = find(tiny(family), FACTS, batch_facts=batch_facts, clamp_factor=4.0)
     for number, fact in enumerate(FACTS):
         alone = find(tiny(family), [[dataclasses.replace(fact[0], fact=0)]], clamp_factor=4.0)
@@ -82,7 +95,7 @@ def test_a_batch_gives_each_fact_what_it_gets_alone(tiny, family, batch_facts) -
         assert float(cosine) > 0.98
 
 
-def test_one_step_is_adams_first_by_a_reference(tiny) -> None:
+def test_one_step_is_adams_first_by_a_reference(tiny: Tiny) -> None:
     """The first step of Adam moves each number by the rate against the slope's sign."""
     model = tiny("llama").model
     sites = sites_of(model)
@@ -90,7 +103,7 @@ def test_one_step_is_adams_first_by_a_reference(tiny) -> None:
     found = find(tiny("llama"), [[row]], steps=2, clamp_factor=100.0, weight_decay=0.0)
     added = torch.zeros(1, 32, requires_grad=True)
 
-    def add(output):
+    def add(output: Tensor) -> Tensor:
         output = output.clone()
         output[0, row.site] = output[0, row.site] + added[0]
         return output
@@ -98,11 +111,12 @@ def test_one_step_is_adams_first_by_a_reference(tiny) -> None:
     ids = torch.tensor([row.prompt + row.answer[:-1]])
     with hooked(model, outputs={sites.block(0): add}):
         logits = model(ids).logits[0, len(row.prompt) - 1 :]
-    torch.nn.functional.cross_entropy(logits, torch.tensor(row.answer)).backward()
-    assert torch.allclose(-0.3 * added.grad.sign()[0], found.delta[0, 0], atol=1e-3)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(row.answer))
+    (slope,) = torch.autograd.grad(loss, added)
+    assert torch.allclose(-0.3 * slope.sign()[0], found.delta[0, 0], atol=1e-3)
 
 
-def test_facts_stop_by_themselves_and_leave_room_for_others(tiny) -> None:
+def test_facts_stop_by_themselves_and_leave_room_for_others(tiny: Tiny) -> None:
     found = find(
         tiny("llama"),
         FACTS,
@@ -118,7 +132,7 @@ def test_facts_stop_by_themselves_and_leave_room_for_others(tiny) -> None:
         assert steps == 40 or loss < 10.0
 
 
-def test_a_target_stays_in_its_ball(tiny) -> None:
+def test_a_target_stays_in_its_ball(tiny: Tiny) -> None:
     model = tiny("llama").model
     sites = sites_of(model)
     found = find(tiny("llama"), FACTS, clamp_factor=0.1)
@@ -128,7 +142,7 @@ def test_a_target_stays_in_its_ball(tiny) -> None:
     assert bool((found.delta[:, 0].norm(dim=-1) <= 0.1 * states.norm(dim=-1) + 1e-5).all())
 
 
-def test_the_essence_is_kept_by_its_divergence(tiny) -> None:
+def test_the_essence_is_kept_by_its_divergence(tiny: Tiny) -> None:
     """With a strong factor the essence prompt's prediction moves less than without."""
     kept = [lesson(number, 4, 1, 0) for number in range(len(FACTS))]
     loaded = tiny("llama")
@@ -144,7 +158,7 @@ def test_the_essence_is_kept_by_its_divergence(tiny) -> None:
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_targets_inside_a_block_add_to_its_parts(tiny, family: str) -> None:
+def test_targets_inside_a_block_add_to_its_parts(tiny: Tiny, family: str) -> None:
     """At the MLP's output δ is the block output's δ: PMET's place agrees with MEMIT's."""
     loaded = tiny(family)
     sites = sites_of(loaded.model)
@@ -156,7 +170,7 @@ def test_targets_inside_a_block_add_to_its_parts(tiny, family: str) -> None:
     assert torch.allclose(outside, inside, atol=1e-3)
 
 
-def test_a_loss_that_is_no_number_fails_and_names_the_facts(tiny) -> None:
+def test_a_loss_that_is_no_number_fails_and_names_the_facts(tiny: Tiny) -> None:
     loaded = tiny("llama")
     with pytest.raises(ConsolidationFailed, match=r"facts \[0, 1, 2, 3, 4\]"):
         find_targets(
@@ -171,7 +185,7 @@ def test_a_loss_that_is_no_number_fails_and_names_the_facts(tiny) -> None:
         )
 
 
-def test_progress_can_stop_the_search(tiny) -> None:
+def test_progress_can_stop_the_search(tiny: Tiny) -> None:
     loaded = tiny("llama")
 
     def stop(done: int, total: int) -> None:

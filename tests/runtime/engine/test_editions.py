@@ -1,4 +1,4 @@
-"""Several editions at once: each answers as its own checkpoint would, the published one untouched."""
+"""Several editions at once: each answers as its own checkpoint would; edition 0 stays untouched."""
 
 from __future__ import annotations
 
@@ -195,7 +195,6 @@ def test_running_answers_keep_their_edition_and_nobody_else_does(
     go_on.set()
     near_tie(expected(with_parameters(tiny_reference, parameters), prompt), receiver.result())
     answer(engine, prompt)  # A turn later the ended generation is forgotten.
-    del receiver, deliver
     gc.collect()
     assert engine.editions() == (0,)
     with pytest.raises(NotFound, match="edition 1 does not exist; known: 0"):
