@@ -101,7 +101,7 @@ def answers_by_relation(
     records: Sequence[Mapping[str, Any]], book: Phrasebook
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
     """Returns known answers of relations, and how many CounterFact records each relation has."""
-    by_phrase = {phrase: relation for relation, listed in book.phrases.items() for phrase in listed}
+    by_phrase = book.relation_by_phrase()
     found: dict[str, dict[str, None]] = {r: dict.fromkeys(a) for r, a in book.answers.items()}
     counts: dict[str, int] = {}
     for record in records:

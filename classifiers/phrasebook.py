@@ -58,6 +58,10 @@ class Phrasebook:
             return False
         return None if wording in self.unsettled else True
 
+    def relation_by_phrase(self) -> dict[str, str]:
+        """Returns the relation of each phrasing; of several, the last."""
+        return {phrase: relation for relation, listed in self.phrases.items() for phrase in listed}
+
     def part_of(self, relation: str) -> str:
         """Returns the split of a relation: TRAIN, FIT (one in ten) or TEST (one in ten)."""
         if relation in self.always_trained:

@@ -130,7 +130,7 @@ def held_out_relations(edits: Sequence[EditDraft], book: Phrasebook, seed: int) 
     it are of all splits; the wording is the phrasebook's.
     """
     random = Random(seed)  # Samples, no secrets.
-    by_phrase = {phrase: relation for relation, listed in book.phrases.items() for phrase in listed}
+    by_phrase = book.relation_by_phrase()
     held = book.only(TEST)
     made: list[EditDraft] = []
     probes: list[Probe] = []

@@ -8,7 +8,8 @@ rates, reliability bins of the calibrated classifiers and the milliseconds of th
 Retrieval is as in serving (nearest by vector and mentioned subjects); no model generates anything.
 Beyond a data set's own edits the memory is filled with others (evaluation/scope_fixtures.py);
 probes answered by one of those are counted apart. Some data hold several edits of one subject and
-question in other words; a hit on such a twin counts as a wrong edit, for every classifier alike.
+question in other words. Where the phrasebook knows both wordings as one relation, a hit on such a
+twin is right, and counted apart; elsewhere it counts as a wrong edit, for every classifier alike.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ import numpy as np
 from classifiers.calibration import binomial_interval, reliability_bins
 from classifiers.encoding_cache import CachedEncoder
 from classifiers.lesson_material import label_hash
-from classifiers.phrasebook import load_phrasebook
+from classifiers.phrasebook import Phrasebook, load_phrasebook
 from classifiers.retrieval import RetrievalPool
 from classifiers.scope import ScopeClassifier
 from classifiers.two_stage import TwoStageClassifier
@@ -42,7 +43,7 @@ from evaluation.scope_fixtures import (
     zsre_fixture,
 )
 from memory.encoder import MiniLmEncoder
-from memory.record import Candidate, EditDraft, Query
+from memory.record import Candidate, Edit, EditDraft, Query
 from runtime.build import CLASSIFIERS, named
 
 MEMORY_SIZES = (1, 100, 1000, 10_000)
@@ -58,6 +59,7 @@ class Outcome:
     routed: bool  # To any edit.
     right: bool  # Its best hit is an edit that the query is about.
     by_filler: bool  # Its best hit is none of the data set's own edits.
+    by_twin: bool  # Its best hit is not the edit asked about, but another of that very question.
     home_score: float | None  # Of the edit that the probe was made from, when it was a candidate.
     score_ms: float
     pairs: int  # That the cross-encoder read.
@@ -65,11 +67,12 @@ class Outcome:
 
 def evaluate(
     fixture: Fixture, classifiers: Sequence[ScopeClassifier], encoder: CachedEncoder, *,
-    fillers: Sequence[EditDraft], size: int, limit: int, seed: int,
+    fillers: Sequence[EditDraft], size: int, limit: int, seed: int, book: Phrasebook | None = None,
 ) -> Iterator[tuple[dict[str, object], list[Outcome]]]:  # fmt: skip
     """Yields one row per kind of probe and classifier, for a memory of `size` edits."""
     filled = (*fixture.edits, *fillers[: max(0, size - len(fixture.edits))])
     pool = RetrievalPool(filled, encoder, seed=seed)
+    relations = book.relation_by_phrase() if book is not None else {}
     by_kind: dict[str, list[Probe]] = {}
     for probe in fixture.probes:
         by_kind.setdefault(probe.kind, []).append(probe)
@@ -81,7 +84,9 @@ def evaluate(
             query = Query(text=probe.text, vector=vector)
             found = pool.candidates(query, home=probe.home, size=size, k=CANDIDATES_MAX)
             for number, classifier in enumerate(classifiers):
-                outcome = _outcome(classifier, query, probe, found, own=len(fixture.edits))
+                outcome = _outcome(
+                    classifier, query, probe, found, own=len(fixture.edits), relations=relations
+                )
                 outcomes[number].append(outcome)
         for number, classifier in enumerate(classifiers):
             yield {
@@ -93,7 +98,7 @@ def evaluate(
 
 def _outcome(
     classifier: ScopeClassifier, query: Query, probe: Probe, found: list[tuple[int, Candidate]], *,
-    own: int,
+    own: int, relations: Mapping[str, str],
 ) -> Outcome:  # fmt: skip
     threshold = classifier.threshold()
     candidates = [candidate for _, candidate in found]
@@ -101,11 +106,12 @@ def _outcome(
     scores = classifier.score(query, candidates)
     score_ms = (time.perf_counter() - begun) * 1000
     hits = [(score, -place) for place, score in enumerate(scores) if score >= threshold]
-    number, right = -1, False
+    number, right, twin = -1, False, False
     if hits:
         number, candidate = found[-max(hits)[1]]
-        # Another edit may have the very words of the query as its prompt; to route there is right.
-        right = (number == probe.home and probe.in_scope) or candidate.edit.prompt == query.text
+        at_its_own = number == probe.home and probe.in_scope
+        twin = not at_its_own and asks_same(candidate.edit, query.text, relations)
+        right = at_its_own or twin
     at_home = [score for (n, _), score in zip(found, scores, strict=True) if n == probe.home]
     pairs = (
         classifier.pairs_of(query, candidates) if isinstance(classifier, TwoStageClassifier) else 0
@@ -114,10 +120,20 @@ def _outcome(
         routed=bool(hits),
         right=right,
         by_filler=number >= own,
+        by_twin=twin,
         home_score=at_home[0] if at_home else None,
         score_ms=score_ms,
         pairs=pairs,
     )
+
+
+def asks_same(edit: EditDraft | Edit, text: str, relations: Mapping[str, str]) -> bool:
+    """Whether a text is the edit's prompt, or its question in a wording of the same relation."""
+    if edit.prompt == text:
+        return True
+    frames = [words.replace(edit.subject, "{}").strip() for words in (edit.prompt, text)]
+    told, asked = (relations.get(frame) for frame in frames)
+    return edit.subject in text and told is not None and told == asked
 
 
 def _rates(outcomes: Sequence[Outcome], *, in_scope: bool) -> dict[str, object]:
@@ -130,7 +146,10 @@ def _rates(outcomes: Sequence[Outcome], *, in_scope: bool) -> dict[str, object]:
     for name, count in rates.items():
         low, high = binomial_interval(count, trials)
         row |= {name: round(count / trials, 4), f"{name}_95": (round(low, 4), round(high, 4))}
-    return row | {"by_filler": sum(outcome.by_filler for outcome in outcomes)}
+    return row | {
+        "by_filler": sum(outcome.by_filler for outcome in outcomes),
+        "by_twin": sum(outcome.by_twin for outcome in outcomes),
+    }
 
 
 def _costs(outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -172,7 +191,8 @@ def main() -> None:
         MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype), arguments.cache
     )
     classifiers = [named(CLASSIFIERS, name, "--scope")(encoder) for name in arguments.scope]
-    fixtures = _fixtures(arguments)
+    book = load_phrasebook(arguments.data, arguments.relations)
+    fixtures = _fixtures(arguments, book)
     fillers = _fillers(arguments, fixtures) if max(arguments.sizes) > 1 else []
     rows = []
     scored: dict[str, list[tuple[float, bool]]] = {}
@@ -180,7 +200,7 @@ def main() -> None:
         for fixture in fixtures:
             made = evaluate(
                 fixture, classifiers, encoder,
-                fillers=fillers, size=size, limit=arguments.limit, seed=arguments.seed,
+                fillers=fillers, size=size, limit=arguments.limit, seed=arguments.seed, book=book,
             )  # fmt: skip
             for row, outcomes in made:
                 rows.append(row)
@@ -225,10 +245,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fixtures(arguments: argparse.Namespace) -> list[Fixture]:
+def _fixtures(arguments: argparse.Namespace, book: Phrasebook) -> list[Fixture]:
     data = arguments.data
     counterfact = counterfact_fixture(data)
-    book = load_phrasebook(data, arguments.relations)
     return [
         counterfact,
         zsre_fixture(data),

@@ -19,7 +19,7 @@ from evaluation.scope_fixtures import (
     held_out_relations,
     knowedit_fixture,
 )
-from evaluation.scope_report import evaluate, print_rows
+from evaluation.scope_report import asks_same, evaluate, print_rows
 from memory.record import Candidate, EditDraft, Query
 from tests.hash_encoder import HashEncoder
 from tests.phrasebooks import small_book
@@ -107,6 +107,27 @@ class Everything:
     def threshold(self, error_budget: float | None = None) -> float:
         del error_budget
         return 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("Ada was born in", True),
+        ("Where was Ada born?", True),
+        ("Where did Ada die?", False),
+        ("Where was Kurt born?", False),
+        ("Ada came from", False),
+    ],
+)
+def test_a_twin_asks_for_the_same_relation_of_the_same_subject(text: str, same: bool) -> None:
+    relations = {
+        "{} was born in": "P19",
+        "Where was {} born?": "P19",
+        "Where did {} die?": "P20",
+        "Where was Kurt born?": "P19",
+    }
+    draft = EditDraft(subject="Ada", prompt="Ada was born in", target="Rome")
+    assert same is asks_same(draft, text, relations)
 
 
 def test_rates_count_right_wrong_and_filler_answers(capsys: pytest.CaptureFixture[str]) -> None:
