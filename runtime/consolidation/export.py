@@ -23,7 +23,7 @@ from runtime.consolidation.contract import MatrixDelta
 from runtime.consolidation.edition import EditionRecord
 from runtime.consolidation.store import RECORD, EditionStore, check_base
 from runtime.engine.editions import parameter_of, with_parameters
-from runtime.engine.load import LoadedModel
+from runtime.engine.load import LoadedModel, no_progress_bar
 from runtime.sites import FAMILIES
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -44,7 +44,8 @@ def export_checkpoint(
         lambda name: parameter_of(model, name), store.matrices(record), model.config.model_type
     )
     with _new_folder(out) as folder:
-        with_parameters(model, made).save_pretrained(folder)
+        with no_progress_bar():
+            with_parameters(model, made).save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
         _write_record(store, record, folder)
 

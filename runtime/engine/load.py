@@ -68,7 +68,7 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(name_or_path, local_files_only=local_only)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, local_files_only=local_only)
-        with _no_progress_bar():
+        with no_progress_bar():
             model = architecture.from_pretrained(
                 name_or_path,
                 config=config,
@@ -108,7 +108,7 @@ def is_encoder_decoder(name_or_path: str) -> bool:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """Keeps transformers' bars out of a server's log; its setting is given back."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
