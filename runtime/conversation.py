@@ -59,7 +59,6 @@ _NO_NAME = word_set(
 _OF_SOMEONE = re.compile(
     r"^(?:his|her|its|their) (?P<what>[a-z][\w-]*(?: [a-z][\w-]*){0,2})$", re.IGNORECASE
 )
-_SOMEONE = re.compile(r"^.+?['\u2019]s (?P<what>[a-z][\w-]*(?: [a-z][\w-]*){0,2})$")
 _SOMEONE = re.compile(
     r"\b(?:husband|wife|spouse|father|mother|parent|brother|sister|son|daughter|child|founder|"
     r"director|author|writer|inventor|owner|ceo|president|king|queen|mayor|leader|coach|composer|"
