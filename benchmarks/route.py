@@ -17,12 +17,12 @@ from pathlib import Path
 
 from benchmarks.made_up import JitteredEncoder, edits, questions
 from benchmarks.report import percentiles, print_table, write_json
-from classifiers.calibrated import CalibratedFeatureClassifier
 from evaluation.machine import describe_machine
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.record import EditDraft, StageTimings
-from runtime.build import model_folder
+from runtime.build import CLASSIFIERS, model_folder, named
+from runtime.config import RoutingSection
 from runtime.engine.transformers_engine import TransformersEngine
 from runtime.paths.in_context import InContextPath
 from runtime.query_runner import QueryRunner
@@ -54,7 +54,7 @@ async def ask(runner: QueryRunner, prompts: Sequence[str], callers: int) -> list
     return found
 
 
-def measure(sizes: Sequence[int], queries: int, model: str) -> list[dict[str, object]]:
+def measure(sizes: Sequence[int], queries: int, model: str, scope: str) -> list[dict[str, object]]:
     """One row per memory size and number of callers."""
     encoder = MiniLmEncoder(device="cpu", threads=1)
     jittered = JitteredEncoder(encoder)
@@ -69,7 +69,7 @@ def measure(sizes: Sequence[int], queries: int, model: str) -> list[dict[str, ob
                 engine=engine,
                 memory=memory,
                 encoder=encoder,
-                classifier=CalibratedFeatureClassifier.load(encoder),
+                classifier=named(CLASSIFIERS, scope, "--scope")(encoder),
                 paths={"in_context": InContextPath(engine)},
             )
             asyncio.run(ask(runner, questions(30, drafts, seed=99), 1))  # Warm-up.
@@ -95,12 +95,16 @@ def main() -> None:
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--model", default="pocket/base", help="only its tokenizer is used")
+    scope = RoutingSection().classifier
+    parser.add_argument("--scope", default=scope, help=f"a scope classifier by name ({scope})")
     options = parser.parse_args()
     machine = describe_machine()
-    rows = measure([int(size) for size in options.sizes.split(",")], options.queries, options.model)
+    sizes = [int(size) for size in options.sizes.split(",")]
+    rows = measure(sizes, options.queries, options.model, options.scope)
     print(machine)
-    print_table("Routing, milliseconds by stage (encoder on 1 thread)", rows)
-    print(f"written: {write_json('route', {'queries': options.queries, 'rows': rows})}")
+    print_table(f"Routing by {options.scope}, milliseconds by stage (encoder on 1 thread)", rows)
+    figures = {"queries": options.queries, "scope": options.scope, "rows": rows}
+    print(f"written: {write_json('route', figures)}")
 
 
 if __name__ == "__main__":
