@@ -72,18 +72,23 @@ class EditedModel:
         return found
 
     def perplexity(self, text: str) -> float:
-        """Returns the perplexity a token of running text, in windows of 256 tokens."""
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        begin = self._tokenizer.bos_token_id
-        total, count = 0.0, 0
-        for start in range(0, len(ids), WINDOW_TOKENS):
-            window = ids[start : start + WINDOW_TOKENS]
-            window = window if begin is None else [begin, *window]
-            if len(window) < 2:
-                continue
-            row = torch.tensor([window], device=self.model.device)
-            with torch.inference_mode():
-                logits = self.model(row).logits[0, :-1].float()
-            total += float(torch.nn.functional.cross_entropy(logits, row[0, 1:], reduction="sum"))
-            count += len(window) - 1
-        return math.exp(total / count) if count else math.nan
+        """Returns the perplexity a token of running text."""
+        return perplexity(self.model, self._tokenizer, text)
+
+
+def perplexity(model: Any, tokenizer: Any, text: str) -> float:
+    """Returns the perplexity a token of running text, in windows of 256 tokens."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    begin = tokenizer.bos_token_id
+    total, count = 0.0, 0
+    for start in range(0, len(ids), WINDOW_TOKENS):
+        window = ids[start : start + WINDOW_TOKENS]
+        window = window if begin is None else [begin, *window]
+        if len(window) < 2:
+            continue
+        row = torch.tensor([window], device=model.device)
+        with torch.inference_mode():
+            logits = model(row).logits[0, :-1].float()
+        total += float(torch.nn.functional.cross_entropy(logits, row[0, 1:], reduction="sum"))
+        count += len(window) - 1
+    return math.exp(total / count) if count else math.nan

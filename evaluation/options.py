@@ -7,7 +7,7 @@ from pathlib import Path
 
 from memory.errors import InvalidInput
 
-PROTOCOLS = ("single", "batch", "sequential")
+PROTOCOLS = ("single", "batch", "sequential", "stacked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class Options:
     methods: tuple[str, ...] = ("auto",)
     scopes: tuple[str, ...] = ("ours",)
     protocol: str = "batch"
+    step: int = 1  # Records between two askings of the sequential protocols.
+    editor_settings: dict[str, object] = field(default_factory=dict)
     limit: int | None = None  # Records probed.
     kinds: tuple[str, ...] = ()  # Of probes; none: all.
     baselines: bool = True
@@ -52,5 +54,7 @@ class Options:
             )
         if self.limit is not None and self.limit < 1:
             raise InvalidInput(f"--limit {self.limit}: expected 1 or more", field="limit")
+        if self.step < 1:
+            raise InvalidInput(f"--step {self.step}: expected 1 or more", field="step")
         if self.max_tokens < 1 or self.at_once < 1:
             raise InvalidInput("--max-tokens and --at-once must be 1 or more", field="max_tokens")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from evaluation.memory_method import NO_EDITS, TARGET, known_methods
 from evaluation.scopes import BM25, NOTHING, OURS, known_scopes
 from memory.errors import InvalidInput
+from runtime.consolidation.editors import EDITORS
 
 IN_CONTEXT = "in_context"
 COUNTERFACTUAL = "counterfactual"
@@ -35,10 +36,11 @@ def method_pairs(
     `paths` are those that the server has. Raises InvalidInput for names that it has not; baselines
     whose parts are not there are left out.
     """
-    _check("method", methods, known_methods(paths))
+    _check("method", methods, (*known_methods(paths), *EDITORS))
     _check("scope", scopes, known_scopes())
     wanted = [(NO_EDITS, NOTHING)]
-    wanted += [(m, s) for s in scopes for m in methods if m != NO_EDITS]
+    wanted += [(m, NOTHING) for m in methods if m in EDITORS]  # Nothing is routed.
+    wanted += [(m, s) for s in scopes for m in methods if m != NO_EDITS and m not in EDITORS]
     if baselines:
         wanted += [pair for pair in BASELINE_PAIRS if _is_there(*pair, paths)]
     named = [(m, default_scope if s == OURS else s) for m, s in wanted]

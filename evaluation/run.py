@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evaluation.asking import Asker, Block, Setting, Task, tasks_of
+from evaluation.editor_method import EditorLab, EditorMethod, costs_as_rates
 from evaluation.extras import read_far, read_fillers, read_labels, shipped, with_turns
 from evaluation.fluency import SAMPLING, fluency_tasks, ngram_entropy
 from evaluation.groups import Group, make_groups
@@ -32,14 +33,17 @@ from evaluation.sequential import ask_sequentially
 from evaluation.summary import summarise
 from evaluation.table import Row, make_rows
 from evaluation.workbench import Workbench
-from memory.errors import StartupError
+from memory.errors import InvalidInput, StartupError
 from memory.record import EditDraft
 from runtime.build import Runtime, build_runtime, counterfactual_model, model_folder
 from runtime.config import POCKET_COUNTERFACTUAL, Settings, read_settings
+from runtime.consolidation.editors import EDITORS
 from runtime.engine.contract import Sampling
 
 log = logging.getLogger(__name__)
 
+STACKED = "stacked"
+STEPWISE = ("sequential", STACKED)
 SOURCES = ("memory", "classifiers", "runtime")  # What makes an answer.
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -71,6 +75,7 @@ def run(
     build: Callable[[Settings], Runtime] = build_runtime,
 ) -> Result:
     """Runs an evaluation to its end. Raises InvalidInput, StartupError."""
+    _check_protocol(options)
     data = read_dataset(options.dataset, options.file)
     fillers = read_fillers(options.fillers) if options.fillers else ()
     far = read_far(options.far) if options.far else ()
@@ -100,6 +105,16 @@ def run(
                 bench.close()
     finally:
         runtime.close()
+
+
+def _check_protocol(options: Options) -> None:
+    others = [name for name in options.methods if name not in (*EDITORS, NO_EDITS)]
+    if options.protocol == STACKED and others:
+        raise InvalidInput(
+            f"--protocol {STACKED} with --method {', '.join(others)}: only editors stack changes of"
+            f" weights; expected some of {', '.join(EDITORS)}",
+            field="protocol",
+        )
 
 
 def server_settings(options: Options) -> Settings:
@@ -153,6 +168,7 @@ class _Run:
             at_once=options.at_once,
             want=self._want,
         )
+        self._lab = EditorLab(self._runtime, options.out / "editions", options.editor_settings)
         self._asker = Asker(journal, setting, labels=labels, advance=progress.advance)
         self._outcomes: dict[Block, tuple[Outcome, ...]] = {}
         self._rates: list[tuple[Block, Rate, float]] = []
@@ -166,7 +182,7 @@ class _Run:
         wanted = method_pairs(
             self._options.methods,
             self._options.scopes,
-            baselines=self._options.baselines,
+            baselines=self._options.baselines and self._options.protocol != STACKED,
             default_scope=self._runtime.settings.routing.classifier,
             paths=self._bench.paths,
         )
@@ -209,7 +225,7 @@ class _Run:
         self._keep(block, outcomes)
 
     async def _block(self, method: Method, size: int, groups: Sequence[Group]) -> None:
-        if self._options.protocol == "sequential":
+        if self._options.protocol in STEPWISE:
             await self._sequential(method, size, groups)
             return
         block = Block(
@@ -224,19 +240,24 @@ class _Run:
         for group, asked in zip(groups, tasks, strict=True):
             outcomes += await self._asker.ask_all(method, block, group, asked)
         self._keep(block, outcomes)
+        self._keep_costs(block, method, groups)
 
     async def _sequential(self, method: Method, size: int, groups: Sequence[Group]) -> None:
         """Each record right after its own edit, then all of them after the last."""
-        block = Block(method=method.name, scope=method.scope, edits=size, protocol="sequential")
+        name = self._options.protocol
+        block = Block(method=method.name, scope=method.scope, edits=size, protocol=name)
         count = sum(len(self._tasks(group)) for group in groups)
         self._progress.begin(_title(block), 2 * count)
         found: dict[Block, list[Outcome]] = {}
         for group in groups:
-            parts = await ask_sequentially(self._asker, method, block, group, self._tasks)
+            parts = await ask_sequentially(
+                self._asker, method, block, group, self._tasks, step=self._options.step
+            )
             for part, outcomes in parts.items():
                 found.setdefault(part, []).extend(outcomes)
         for part, outcomes in found.items():
             self._keep(part, outcomes)
+        self._keep_costs(list(found)[-1], method, groups)  # Of the last edition.
 
     async def _speed(self, size: int, groups: Sequence[Group], scopes: Sequence[str]) -> None:
         """Times routing alone, on the encoder itself, for each classifier of the run."""
@@ -299,12 +320,15 @@ class _Run:
 
     def _method(self, name: str, scope: str, *, sampling: Sampling | None = None) -> Method:
         """The one place that turns names into methods."""
+        how = sampling or Sampling(max_tokens=self._options.max_tokens, stop=self._options.stop)
+        if name in EDITORS:
+            stacks = self._options.protocol == STACKED
+            return EditorMethod(self._lab, name, sampling=how, stacks=stacks)
         return MemoryMethod(
             self._bench,
             name,
             scope,
-            sampling=sampling
-            or Sampling(max_tokens=self._options.max_tokens, stop=self._options.stop),
+            sampling=how,
             error_budget=self._budget(scope),
         )
 
@@ -322,8 +346,16 @@ class _Run:
 
     def _keep(self, block: Block, outcomes: Sequence[Outcome]) -> None:
         self._outcomes[block] = tuple(outcomes)
-        for made, seconds in summarise(outcomes, self._frozen):
+        routes = block.method not in EDITORS
+        for made, seconds in summarise(outcomes, self._frozen, routes=routes):
             self._rates.append((block, made, seconds))
+
+    def _keep_costs(self, block: Block, method: Method, groups: Sequence[Group]) -> None:
+        """Adds what an editor's editions took."""
+        if isinstance(method, EditorMethod):
+            costs = [method.cost(group.edits) for group in groups]
+            seconds = sum(one.seconds for one in costs)
+            self._rates += [(block, made, seconds) for made in costs_as_rates(costs)]
 
     def _result(self) -> Result:
         scopes = {block.scope for block in self._outcomes} - {NOTHING, BM25}

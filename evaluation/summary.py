@@ -17,17 +17,20 @@ INSIDE_KINDS = ("edit", "rephrase", "portability_subject_aliasing")
 Outcomes = Sequence[Outcome]
 
 
-def summarise(outcomes: Outcomes, frozen: Mapping[str, Said]) -> list[tuple[Rate, float]]:
+def summarise(
+    outcomes: Outcomes, frozen: Mapping[str, Said], *, routes: bool = True
+) -> list[tuple[Rate, float]]:
     """Returns every metric that the outcomes of one block give, with the seconds behind it.
 
     `frozen` holds the frozen model's answers by probe key, for locality; without them, and for
-    metrics that need answers nobody asked for, there are no rows.
+    metrics that need answers nobody asked for, there are no rows. Without `routes` there are none
+    about routing either: an editor of weights does not route.
     """
     by_kind: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_kind.setdefault(outcome.kind, []).append(outcome)
     rows: list[tuple[Rate, float]] = []
-    for part in (_answers, _probabilities, _routes, _further):
+    for part in (_answers, _probabilities, *([_routes] if routes else []), _further):
         rows += part(by_kind)
     rows += _locality(outcomes, frozen)
     return [(made, seconds) for made, seconds in rows if made.n > 0]

@@ -61,10 +61,15 @@ def follow_the_fact(prompt: str) -> str:
     return " " + prompt.split("\nPrompt: ", maxsplit=1)[0].rsplit(" ", 1)[-1]
 
 
-def fake_runtime(settings: Settings, answer: Callable[[str], str] = follow_the_fact) -> Runtime:
+def fake_runtime(
+    settings: Settings,
+    answer: Callable[[str], str] = follow_the_fact,
+    *,
+    engine: Any = None,
+) -> Runtime:
     """A runtime of fakes: bytes for tokens, hashes for an encoder, a mentioned subject routes."""
     encoder: Any = HashEncoder()
-    engine = FakeEngine(default=answer, queue_max=4 * 64)
+    engine = engine or FakeEngine(default=answer, queue_max=4 * 64)
     memory = EditMemory.open(settings.memory.directory, encoder=encoder, make_index=FlatIndex)
     classifier = SubjectRule()
     return Runtime(

@@ -5,7 +5,9 @@ What is measured, and how, is `evaluation/`; this file reads the command line an
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
@@ -49,6 +51,23 @@ def _numbers(text: str) -> tuple[int, ...]:
         ) from error
 
 
+def _assignments(given: Sequence[str]) -> dict[str, object]:
+    """Reads NAME=JSON pairs; their names and ranges are checked by the editors' settings."""
+    found: dict[str, object] = {}
+    for text in given:
+        name, mark, value = text.partition("=")
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError as error:
+            raise UsageProblem(
+                f"--editor-set {text!r}: expected NAME=JSON, e.g. covariance_weight=1000"
+                " or fact_token='\"prompt_last\"'"
+            ) from error
+        if not mark or not name.strip():
+            raise UsageProblem(f"--editor-set {text!r}: expected NAME=JSON")
+    return found
+
+
 def eval_(
     dataset: Annotated[
         str, typer.Argument(metavar="DATASET", help="counterfact, zsre, knowedit or mquake.")
@@ -67,7 +86,8 @@ def eval_(
         typer.Option(
             "--method",
             metavar="NAME[,NAME...]",
-            help="Paths of the server, auto (its default path), target (returned verbatim), none.",
+            help="Paths of the server, auto (its default path), target (returned verbatim), none; "
+            "editors of weights: memit, rome, alphaedit, pmet.",
         ),
     ] = "auto",
     scope: Annotated[
@@ -83,9 +103,23 @@ def eval_(
         typer.Option(
             "--protocol",
             metavar="NAME",
-            help="batch; single (each edit alone); sequential (asked at once and at the end).",
+            help="batch; single (each edit alone); sequential (asked at once and at the end); "
+            "stacked (the same, editors adding change to change as in the papers).",
         ),
     ] = "batch",
+    step: Annotated[
+        int,
+        typer.Option("--step", metavar="N", min=1, help="Records of a step of the latter two."),
+    ] = 1,
+    editor_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--editor-set",
+            metavar="NAME=JSON",
+            help="A setting of the editors, e.g. layers=[3,4,5]; repeatable.",
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", metavar="M", help="Records probed.", show_default="all"),
@@ -200,6 +234,7 @@ def eval_(
       errata eval counterfact val.json --edits 100 --out out/cf
       errata eval zsre dev.json --edits 1,100 --method in_context --out out/z
       errata eval counterfact val.json --edits 1000 --no-generate --out out/r
+      errata eval counterfact val.json --edits 100 --method memit --out out/e
     """
     screen = Screen.open(json=as_json)
     with reported(screen):
@@ -213,6 +248,8 @@ def eval_(
             methods=_names(method),
             scopes=_names(scope),
             protocol=protocol,
+            step=step,
+            editor_settings=_assignments(editor_set or []),
             limit=limit,
             kinds=_names(kind),
             baselines=baselines,
