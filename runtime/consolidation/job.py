@@ -369,7 +369,7 @@ class Consolidator:
                 raise
             sequence, activated = written.sequence, True
         shutil.rmtree(self._folder / name, ignore_errors=True)
-        self.operations.update(
+        self._settle(
             name,
             state=State.SUCCEEDED,
             stage=Stage.DONE,
@@ -424,8 +424,19 @@ class Consolidator:
 
     def _end(self, name: str, state: State, reason: str, message: str) -> None:
         logger.warning("operations/%s: %s", name, message)
-        self.operations.update(name, state=state, error_reason=reason, error=message)
+        self._settle(name, state=state, error_reason=reason, error=message)
         shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def _settle(self, name: str, **changes: object) -> None:
+        """Notes how a job ended, also on a full disk: nobody is to wait for an end that came.
+
+        What is not durable is found out again by the next start, which resumes the job.
+        """
+        try:
+            self.operations.update(name, **changes)
+        except OSError as error:
+            logger.warning("the end of operations/%s is not durable: %s", name, error)
+            self.operations.update(name, durable=False, **changes)
 
     def _sweep_folders(self, wanted: set[str]) -> None:
         for path in self._folder.glob("consolidate-*"):

@@ -55,9 +55,14 @@ def build_probes(
 ) -> Probes:
     """Returns the probes, the same for the same arguments. `texts` is running text to draw from."""
     edited = {normalise(fact.subject) for fact in facts}
+    least = -(-settings.per_kind_min // max(1, len(facts)))
+    asked_of_each = (
+        settings.paraphrases,
+        max(settings.neighbours, least),
+        max(settings.same_subject, least),
+    )
     counts = [
-        max(1, min(each, settings.per_kind_max // max(1, len(facts))))
-        for each in (settings.paraphrases, settings.neighbours, settings.same_subject)
+        max(1, min(each, settings.per_kind_max // max(1, len(facts)))) for each in asked_of_each
     ]
     paraphrases, neighbours, same = [], [], []
     for place, fact in enumerate(facts):

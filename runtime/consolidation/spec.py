@@ -51,6 +51,7 @@ class ProbeSettings:
     paraphrases: int = 3  # Of each edit, that the editor was not given.
     neighbours: int = 3  # Of each edit.
     same_subject: int = 2  # Of each edit.
+    per_kind_min: int = 40  # Neighbours, and prompts of the same subject, however few the edits.
     per_kind_max: int = 600  # Probes of a kind; beyond, every edit gets fewer.
     answer_tokens: int = 4  # Of a neighbour's answer that are compared.
     texts: int = 64  # Running text.
