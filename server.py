@@ -74,6 +74,7 @@ async def _serve(
             port=int(port),
             certificate=section.tls_cert,
             key=section.tls_key,
+            access=section.keys,
             reflection=section.reflection,
             threads=section.workers,
             version=errata_version(),
@@ -139,12 +140,25 @@ def check_listening(settings: Settings) -> None:
     host, _, port = section.listen.rpartition(":")
     if (section.tls_cert is None) != (section.tls_key is None):
         raise StartupError("server.tls_cert and server.tls_key go together: give both or neither.")
-    if section.tls_cert is None and not section.insecure and not is_loopback(host):
-        raise StartupError(
-            f"Refusing to listen on {host}: anybody who reaches it could change what the model "
-            "says. Listen on 127.0.0.1, give server.tls_cert and server.tls_key, or say "
-            "--insecure-bind if the network is yours alone."
-        )
+    if not section.insecure and not is_loopback(host):
+        missing = [
+            name
+            for name, given in (
+                ("TLS (server.tls_cert, server.tls_key)", section.tls_cert),
+                ("keys (server.keys; `errata key NAME` makes one)", section.keys),
+            )
+            if given is None
+        ]
+        if missing:
+            raise StartupError(
+                f"Refusing to listen on {host}: anybody who reaches it could change what the model "
+                f"says. Listen on 127.0.0.1, give {' and '.join(missing)}, or say "
+                "--insecure-bind if the network is yours alone."
+            )
+    if section.keys is not None:
+        from runtime.services.access import read_keys  # noqa: PLC0415  # Not for every command.
+
+        read_keys(section.keys)
     bare = host.strip("[]")
     family = socket.AF_INET6 if ":" in bare else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -226,13 +240,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--path", help="in_context, counterfactual or auto")
     parser.add_argument("--data-dir", metavar="DIR", help="where the edit log lives")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--keys", metavar="FILE", help="keys that callers must have one of")
     parser.add_argument("--log-format", choices=("console", "json"))
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
     parser.add_argument(
         "--insecure-bind",
         action="store_true",
         default=None,
-        help="allows a HOST other than loopback without TLS",
+        help="allows a HOST other than loopback without TLS or keys",
     )
     given = parser.parse_args(arguments)
     if given.config:
@@ -243,6 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "server": {
                     "listen": given.listen,
                     "insecure": given.insecure_bind,
+                    "keys": given.keys,
                     "log_format": given.log_format,
                     "log_level": given.log_level,
                 },

@@ -60,7 +60,9 @@ class AsyncClient(AsyncEditCalls, AsyncEditionCalls):
         print((await answer.answer()).usage)
         """
         request = requests.generate(prompt, self._routing(routing), **options)
-        call = self._inference.StreamGenerate(request, timeout=timeout_s)
+        call = self._inference.StreamGenerate(
+            request, timeout=timeout_s, metadata=self.options.metadata()
+        )
         return AsyncAnswerStream(call, target=self.options.target)
 
     async def score(

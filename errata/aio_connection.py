@@ -88,7 +88,7 @@ class AsyncConnection:
         while True:
             left_s = None if until is None else max(0.0, until - time.monotonic())
             try:
-                return await method(request, timeout=left_s)
+                return await method(request, timeout=left_s, metadata=self.options.metadata())
             except grpc.aio.AioRpcError as error:
                 failure = to_client_error(error, target=self.options.target)
                 left_s = None if until is None else until - time.monotonic()

@@ -276,7 +276,7 @@ class AsyncEditCalls(AsyncConnection):
         attempt = 0
         while not tally.done:
             known = tally.durable_row
-            call = self._memory.ImportEdits(session.messages())
+            call = self._memory.ImportEdits(session.messages(), metadata=self.options.metadata())
             try:
                 async for message in call:
                     session.take(message)
@@ -306,7 +306,7 @@ class AsyncEditCalls(AsyncConnection):
             filter=requests.edit_filter(filter) if filter else None,
             history=history,
         )
-        call = self._memory.ExportEdits(request)
+        call = self._memory.ExportEdits(request, metadata=self.options.metadata())
         try:
             async for message in call:
                 for item in message.edits:
@@ -332,7 +332,7 @@ class AsyncEditCalls(AsyncConnection):
             parent=requests.namespace_name(namespace or self.options.namespace),
             after_sequence=after_sequence,
         )
-        call = self._memory.WatchEdits(request)
+        call = self._memory.WatchEdits(request, metadata=self.options.metadata())
         return AsyncChangeStream(call, target=self.options.target, checkpoints=checkpoints)
 
     async def status(self, *, namespace: str = "-") -> ServerStatus:

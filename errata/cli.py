@@ -18,6 +18,7 @@ from errata.commands import (
     doctor,
     edit,
     editions,
+    key,
     locate,
     measure,
     serve,
@@ -62,7 +63,8 @@ def build_app() -> typer.Typer:
         pretty_exceptions_show_locals=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    _add(app, SERVING, demo.demo, serve.serve, status.status, doctor.doctor, status.version)
+    _add(app, SERVING, demo.demo, serve.serve, key.key, status.status, doctor.doctor)
+    _add(app, SERVING, status.version)
     _add(app, ASKING, ask.generate, chat.chat, ask.explain)
     edits = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
     _add(edits, None, edit.add, edit.list_, edit.show, edit.update)

@@ -66,7 +66,9 @@ class Client(EditCalls, EditionCalls):
         print(answer.answer.usage)
         """
         request = requests.generate(prompt, self._routing(routing), **options)
-        call = self._inference.StreamGenerate(request, timeout=timeout_s)
+        call = self._inference.StreamGenerate(
+            request, timeout=timeout_s, metadata=self.options.metadata()
+        )
         return AnswerStream(call, target=self.options.target)
 
     def score(

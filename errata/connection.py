@@ -85,7 +85,7 @@ class Connection:
         while True:
             left_s = None if until is None else max(0.0, until - time.monotonic())
             try:
-                return method(request, timeout=left_s)
+                return method(request, timeout=left_s, metadata=self.options.metadata())
             except grpc.RpcError as error:
                 failure = to_client_error(error, target=self.options.target)
                 left_s = None if until is None else until - time.monotonic()

@@ -268,7 +268,7 @@ class EditCalls(Connection):
         attempt = 0
         while not tally.done:
             known = tally.durable_row
-            call = self._memory.ImportEdits(session.messages())
+            call = self._memory.ImportEdits(session.messages(), metadata=self.options.metadata())
             try:
                 for message in call:
                     session.take(message)
@@ -298,7 +298,7 @@ class EditCalls(Connection):
             filter=requests.edit_filter(filter) if filter else None,
             history=history,
         )
-        call = self._memory.ExportEdits(request)
+        call = self._memory.ExportEdits(request, metadata=self.options.metadata())
         try:
             for message in call:
                 yield from (convert.edit(item) for item in message.edits)
@@ -323,7 +323,7 @@ class EditCalls(Connection):
             parent=requests.namespace_name(namespace or self.options.namespace),
             after_sequence=after_sequence,
         )
-        call = self._memory.WatchEdits(request)
+        call = self._memory.WatchEdits(request, metadata=self.options.metadata())
         return ChangeStream(call, target=self.options.target, checkpoints=checkpoints)
 
     def status(self, *, namespace: str = "-") -> ServerStatus:

@@ -6,6 +6,8 @@
     ├── AlreadyExists      the edit id is taken
     ├── EditConflict       an active edit says something about the same prompt: see `conflicts`
     ├── WrongState         the edit exists but its state does not allow this
+    ├── Unauthenticated    no key was sent, or one that the server does not know
+    ├── PermissionDenied   the key is not good for this call
     ├── EtagMismatch       somebody changed the edit first: read it again
     ├── ConsolidationRunning  a job runs already: wait for it, or cancel it
     ├── Overloaded         a queue is full: wait `retry_after_s`, then try again
@@ -85,6 +87,14 @@ class EditConflict(ClientError):
 
 class WrongState(ClientError):
     """The thing exists but its state does not allow this."""
+
+
+class Unauthenticated(ClientError):
+    """The server wants a key: none was sent, or one that it does not know."""
+
+
+class PermissionDenied(ClientError):
+    """The key that was sent is not good for this call; the message names the scope it lacks."""
 
 
 class EtagMismatch(ClientError):

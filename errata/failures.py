@@ -19,9 +19,11 @@ from errata.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
+    PermissionDenied,
     SequenceCompacted,
     ServerFailure,
     ServerUnavailable,
+    Unauthenticated,
     WrongState,
 )
 
@@ -33,6 +35,8 @@ BY_CODE: dict[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
     grpc.StatusCode.FAILED_PRECONDITION: WrongState,
     grpc.StatusCode.ABORTED: EtagMismatch,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
     grpc.StatusCode.UNAVAILABLE: ServerUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,

@@ -24,6 +24,7 @@ class ClientOptions:
     read_your_writes: bool = True  # Requests wait for what this client wrote before.
     tls: bool = False
     tls_ca: Path | None = None  # PEM of the certificates to trust; None: the system's.
+    key: str = field(default="", repr=False)  # Sent with every call; "": none.
     channel_options: Sequence[tuple[str, str | int]] = ()
 
     def given(self, target: str, namespace: str, timeout_s: float | Unset | None) -> ClientOptions:
@@ -46,6 +47,10 @@ class ClientOptions:
             ("grpc.max_reconnect_backoff_ms", 5_000),
             *self.channel_options,
         ]
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Returns what is sent with every call: the key, if there is one."""
+        return (("authorization", f"Bearer {self.key}"),) if self.key else ()
 
     def root_certificates(self) -> bytes | None:
         """Reads the certificates to trust; None for the system's. Raises OSError."""

@@ -9,6 +9,8 @@
     ├── WrongState              the thing exists but its state does not allow this
     │   ├── RequestIdReused     the request_id stands for another content
     │   └── EditionUnusable     an edition is damaged, or of other weights
+    ├── Unauthenticated         no key, or one that is not known
+    ├── PermissionDenied        the key is not good for this method
     ├── EtagMismatch            somebody else changed it first; read it again
     ├── Overloaded              a bounded queue or quota is full; retry later
     ├── Unavailable             draining, loading, behind a sequence, or read-only
@@ -114,6 +116,18 @@ class EditionUnusable(WrongState):
     """An edition is damaged, or was computed for other weights."""
 
     reason = "EDITION_UNUSABLE"
+
+
+class Unauthenticated(ErrataError):
+    """The caller sent no key, or one that the server does not know."""
+
+    reason = "KEY_UNKNOWN"
+
+
+class PermissionDenied(ErrataError):
+    """The caller's key is not good for this method."""
+
+    reason = "SCOPE_MISSING"
 
 
 class EtagMismatch(ErrataError):

@@ -37,13 +37,15 @@ class ServerSection(_Section):
     """Where the server listens and how it ends."""
 
     listen: str = "127.0.0.1:50051"
-    """HOST:PORT; port 0 takes a free one. A host other than loopback needs `insecure` or TLS."""
+    """HOST:PORT; port 0 takes a free one. A host other than loopback needs TLS and keys, or `insecure`."""
     insecure: bool = False
-    """Allows a host other than loopback without TLS: anybody who reaches it can edit."""
+    """Allows a host other than loopback without TLS or keys: anybody who reaches it can edit."""
     tls_cert: Path | None = None
     """PEM certificate chain; with `tls_key` the server speaks TLS."""
     tls_key: Path | None = None
     """PEM private key of `tls_cert`."""
+    keys: Path | None = None
+    """TOML file of the callers' keys (`errata key` writes it); unset: anybody may call everything."""
     reflection: bool = True
     """Answers gRPC reflection, so that tools such as grpcurl need no .proto files."""
     drain_s: float = Field(default=20.0, ge=0, le=3600)

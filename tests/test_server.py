@@ -14,6 +14,7 @@ import pytest
 
 import server
 from errata.client import Client
+from errata.commands.key import add_key
 from errata.results import EditState, RouteKind
 from memory.errors import StartupError
 from runtime.config import read_settings
@@ -164,11 +165,23 @@ def test_a_taken_port_is_refused_before_anything_is_loaded() -> None:
             server.check_listening(settings_of(listen=listen))
 
 
-def test_a_host_that_others_reach_needs_tls_or_a_word() -> None:
-    with pytest.raises(StartupError, match="--insecure-bind"):
+def test_a_host_that_others_reach_needs_tls_and_keys_or_a_word(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    add_key(keys, "ci", "secret", ["infer"])
+    tls = {"tls_cert": "c.pem", "tls_key": "k.pem"}
+    with pytest.raises(StartupError, match=r"give TLS .* and keys .*--insecure-bind"):
         server.check_listening(settings_of(listen="0.0.0.0:0"))
+    with pytest.raises(StartupError, match="give keys"):
+        server.check_listening(settings_of(listen="0.0.0.0:0", **tls))
+    with pytest.raises(StartupError, match="give TLS"):
+        server.check_listening(settings_of(listen="0.0.0.0:0", keys=keys))
     server.check_listening(settings_of(listen="0.0.0.0:0", insecure=True))
-    server.check_listening(settings_of(listen="0.0.0.0:0", tls_cert="c.pem", tls_key="k.pem"))
+    server.check_listening(settings_of(listen="0.0.0.0:0", keys=keys, **tls))
+
+
+def test_a_file_of_keys_that_is_not_there_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(StartupError, match="`errata key NAME"):
+        server.check_listening(settings_of(listen="127.0.0.1:0", keys="/nowhere/keys.toml"))
 
 
 def test_half_of_tls_is_refused() -> None:

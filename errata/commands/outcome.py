@@ -31,6 +31,7 @@ from errata.errors import (
     Overloaded,
     ServerFailure,
     ServerUnavailable,
+    Unauthenticated,
 )
 from errata.show import Screen, printable
 from memory.errors import ErrataError, InvalidInput, StartupError
@@ -133,6 +134,8 @@ def _hint(error: ClientError) -> str:
             return f"The server is busy; try again in {error.retry_after_s or 1:g} s."
         case ServerUnavailable() if not error.reason:
             return "Another server is named with --address HOST:PORT or ERRATA_ADDRESS."
+        case Unauthenticated():
+            return "Put the key into the variable ERRATA_KEY."
         case DeadlineExceeded():
             return "Allow more time with --timeout SECONDS, or look at `errata status`."
         case ServerFailure():

@@ -102,7 +102,7 @@ Insecure = Annotated[
     bool | None,
     _flag(
         None,
-        "Allows a host other than loopback without TLS: anybody who reaches it can edit.",
+        "Allows a host other than loopback without TLS or keys: anybody who reaches it can edit.",
         "off",
         "--insecure-bind",
     ),
@@ -111,6 +111,9 @@ TlsCert = Annotated[
     Path | None, _flag("FILE", "PEM certificate chain; with --tls-key for TLS.", "none")
 ]
 TlsKey = Annotated[Path | None, _flag("FILE", "PEM private key of --tls-cert.", "none")]
+Keys = Annotated[
+    Path | None, _flag("FILE", "Keys that callers must have one of; see `errata key`.", "none")
+]
 Reflection = Annotated[
     bool | None,
     _flag(
@@ -158,6 +161,7 @@ def serve(
     insecure: Insecure = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    keys: Keys = None,
     reflection: Reflection = None,
     drain: Drain = None,
     log_format: LogFormat = None,
@@ -181,6 +185,7 @@ def serve(
             "insecure": insecure,
             "tls_cert": tls_cert,
             "tls_key": tls_key,
+            "keys": keys,
             "reflection": reflection,
             "drain_s": drain,
             "log_format": log_format,

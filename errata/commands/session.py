@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TLS_PREFIX = "tls://"
 TLS_CA_VARIABLE = "ERRATA_TLS_CA"
+KEY_VARIABLE = "ERRATA_KEY"
 
 
 @contextmanager
@@ -24,14 +25,19 @@ def connected(
 ) -> Iterator[Client]:
     """Opens a client for one command; every expected failure inside ends it with its exit code.
 
-    An address that begins with tls:// is reached through TLS.
+    An address that begins with tls:// is reached through TLS. The key, where the server wants one,
+    comes from ERRATA_KEY: on a command line everybody on the machine could read it.
     """
     from errata.client import Client  # noqa: PLC0415  # gRPC: not for `--help`.
     from errata.options import ClientOptions  # noqa: PLC0415
 
     with reported(screen):
         target = address.removeprefix(TLS_PREFIX)
-        options = ClientOptions(tls=address.startswith(TLS_PREFIX), tls_ca=trusted())
+        options = ClientOptions(
+            tls=address.startswith(TLS_PREFIX),
+            tls_ca=trusted(),
+            key=os.environ.get(KEY_VARIABLE, "").strip(),
+        )
         with Client(target, namespace=namespace, timeout_s=timeout_s, options=options) as client:
             yield client
 

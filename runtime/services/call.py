@@ -24,6 +24,7 @@ from google.rpc import status_pb2
 from memory.errors import InvalidInput, Overloaded, Unavailable
 from memory.record import Provenance
 from runtime.question import Ending
+from runtime.services.access import Access
 from runtime.services.status import DETAILS_KEY, code_of, reason_of, rule_for, to_status
 
 if TYPE_CHECKING:
@@ -124,7 +125,11 @@ async def _well_formed_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any
 class CallInterceptor(_Interceptor):
     """Wraps every method of ours; other services (health, reflection) pass untouched."""
 
-    def __init__(self, *, calls_max: int, write_stalled_s: float) -> None:
+    def __init__(
+        self, *, calls_max: int, write_stalled_s: float, access: Access | None = None
+    ) -> None:
+        """Takes the limits; without `access` anybody may call everything."""
+        self._access = access
         self._calls_max = calls_max
         self._write_stalled_s = write_stalled_s
         self._running = 0
@@ -160,26 +165,25 @@ class CallInterceptor(_Interceptor):
         full_name = handler_call_details.method
         if handler is None or not full_name.startswith(PACKAGES):
             return handler
-        method = full_name.rpartition("/")[2]
         codecs = {
             "request_deserializer": forgiving(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.request_streaming:
             inner = handler.stream_stream
-            return grpc.stream_stream_rpc_method_handler(self._stream(method, inner), **codecs)
+            return grpc.stream_stream_rpc_method_handler(self._stream(full_name, inner), **codecs)
         if handler.response_streaming:
             inner = handler.unary_stream
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, inner), **codecs)
+            return grpc.unary_stream_rpc_method_handler(self._stream(full_name, inner), **codecs)
         return grpc.unary_unary_rpc_method_handler(
-            self._unary(method, handler.unary_unary), **codecs
+            self._unary(full_name, handler.unary_unary), **codecs
         )
 
     def _unary(self, method: str, inner: Callable[[Any, Any], Awaitable[Any]]) -> Any:
         async def answer(request: Any, context: Any) -> Any:
             record = self._begin(method, request, context)
             try:
-                self._admit()
+                self._admit(method, context)
                 response = await inner(well_formed(request), context)
             except asyncio.CancelledError:
                 self._end(record, "CANCELLED")
@@ -196,7 +200,7 @@ class CallInterceptor(_Interceptor):
         async def answers(request: Any, context: Any) -> None:
             record = self._begin(method, request, context)
             try:
-                self._admit()
+                self._admit(method, context)
                 streaming = not isinstance(request, (Malformed, Message))
                 asked = _well_formed_stream(request) if streaming else well_formed(request)
                 async with aclosing(inner(asked, context)) as responses:  # type: ignore[type-var]
@@ -233,7 +237,7 @@ class CallInterceptor(_Interceptor):
         left_s = context.time_remaining()
         now_s = time.monotonic()
         record = CallRecord(
-            method=method,
+            method=method.rpartition("/")[2],
             request_id=given if given and len(given) <= 128 else uuid.uuid4().hex,
             started_s=now_s,
             deadline_s=now_s + left_s if left_s is not None and left_s < DEADLINE_S_MAX else None,
@@ -243,7 +247,9 @@ class CallInterceptor(_Interceptor):
         self._idle.clear()
         return record
 
-    def _admit(self) -> None:
+    def _admit(self, method: str, context: Any) -> None:
+        if self._access is not None:
+            note(key=self._access.check(method, context.invocation_metadata()))
         if self._draining:
             raise Unavailable("the server is stopping; retry at another one", reason="DRAINING")
         if self._running > self._calls_max:

@@ -20,6 +20,7 @@ from protos.errata.v1 import consolidation_pb2_grpc, inference_pb2_grpc, memory_
 from runtime.consolidation.job import Consolidator
 from runtime.engine.contract import Engine
 from runtime.query_runner import QueryRunner
+from runtime.services.access import Access
 from runtime.services.call import CallInterceptor
 from runtime.services.consolidation import ConsolidationServicer
 from runtime.services.health import SERVICES, Watchdog
@@ -42,6 +43,7 @@ class Listening:
     port: int = 0  # 0 takes a free one.
     certificate: Path | None = None  # PEM chain; with `key` the server speaks TLS.
     key: Path | None = None
+    access: Path | None = None  # The file of the callers' keys; None: anybody may call.
     reflection: bool = True
     threads: int = 32  # For memory calls.
     version: str = ""
@@ -82,7 +84,10 @@ class ErrataServer:
     def __init__(
         self, runtime: Served, listening: Listening, *, consolidator: Consolidator | None = None
     ) -> None:
-        """Takes what is served; without a consolidator its services are not."""
+        """Takes what is served; without a consolidator its services are not.
+
+        Raises StartupError when the file of keys cannot be used.
+        """
         self._listening = listening
         self._runtime = runtime
         limits = listening.limits
@@ -104,7 +109,9 @@ class ErrataServer:
             started_at_s=time.time(),
         )
         self._calls = CallInterceptor(
-            calls_max=limits.calls_max, write_stalled_s=limits.write_stalled_s
+            calls_max=limits.calls_max,
+            write_stalled_s=limits.write_stalled_s,
+            access=Access(listening.access) if listening.access else None,
         )
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # Not in its stubs.
         others = [e for e in runtime.runner.engines if e is not runtime.engine]

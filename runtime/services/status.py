@@ -28,7 +28,9 @@ from memory.errors import (
     InvalidInput,
     NotFound,
     Overloaded,
+    PermissionDenied,
     SequenceCompacted,
+    Unauthenticated,
     Unavailable,
     WrongState,
 )
@@ -120,6 +122,8 @@ RULES: dict[type[ErrataError], Rule] = {
     AlreadyExists: _rule(grpc.StatusCode.ALREADY_EXISTS, _resource),
     EditConflict: _rule(grpc.StatusCode.FAILED_PRECONDITION, _conflicts),
     WrongState: _rule(grpc.StatusCode.FAILED_PRECONDITION),
+    Unauthenticated: _rule(grpc.StatusCode.UNAUTHENTICATED),
+    PermissionDenied: _rule(grpc.StatusCode.PERMISSION_DENIED),
     EtagMismatch: _rule(grpc.StatusCode.ABORTED),
     ConsolidationRunning: _rule(grpc.StatusCode.ABORTED, _no_details, _operation),
     ConsolidationFailed: _rule(grpc.StatusCode.FAILED_PRECONDITION),

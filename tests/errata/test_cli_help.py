@@ -34,10 +34,10 @@ EVERY = sorted(commands(typer.main.get_command(app)), key=lambda pair: pair[0])
 NAMES = [" ".join(words) for words, _ in EVERY]
 
 
-def test_the_issue_s_commands_are_all_there() -> None:
+def test_the_promised_commands_are_all_there() -> None:
     wanted = {"serve", "generate", "chat", "explain", "search", "import", "export", "watch"}
     wanted |= {"status", "doctor", "demo", "version", "eval", "locate"}
-    wanted |= {"consolidate"}
+    wanted |= {"consolidate", "key"}
     wanted |= {f"editions {verb}" for verb in ("list", "show", "diff", "activate", "export")}
     verbs = ("add", "list", "show", "update", "retire", "restore", "history")
     wanted |= {f"edit {verb}" for verb in verbs}

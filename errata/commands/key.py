@@ -1,0 +1,97 @@
+"""`errata key`: makes a key for callers of a server and writes its digest to the server's file."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from errata.commands.options import AsJson
+from errata.commands.outcome import UsageProblem, reported
+from errata.show import Screen
+
+KEY_BYTES = 32
+DEFAULT_FILE = Path("errata-keys.toml")
+
+
+class ScopeName(StrEnum):
+    """Scopes as the command line names them; runtime/services/access.py says what they allow."""
+
+    INFER = "infer"
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+def key(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Whose it is; the server's log names it.")
+    ],
+    *,
+    scope: Annotated[
+        list[ScopeName] | None,
+        typer.Option(
+            "--scope",
+            "-s",
+            help="What it is good for; repeatable. infer asks, read sees edits, write changes them,"
+            " admin writes and activates editions.  [default: infer, read]",
+        ),
+    ] = None,
+    file: Annotated[
+        Path, typer.Option("--file", "-f", metavar="FILE", help="The server's file of keys.")
+    ] = DEFAULT_FILE,
+    as_json: AsJson = False,
+) -> None:
+    """Makes a key, prints it this one time, and adds its SHA-256 to the server's file of keys.
+
+    A server that runs reads the file again by itself. To take a key back, delete its table.
+
+    Examples:
+      errata key ci --scope infer --scope read
+      errata key editor -s infer -s read -s write --file /etc/errata/keys.toml
+      errata serve --keys errata-keys.toml
+      ERRATA_KEY=... errata generate "The mother tongue of Danielle Darrieux is"
+    """
+    screen = Screen.open(json=as_json)
+    with reported(screen):
+        scopes = [one.value for one in scope or [ScopeName.INFER, ScopeName.READ]]
+        made = secrets.token_urlsafe(KEY_BYTES)
+        add_key(file, name, made, list(dict.fromkeys(scopes)))
+        if as_json:
+            print_record = {"name": name, "key": made, "scopes": scopes, "file": str(file)}
+            sys.stdout.write(json.dumps(print_record) + "\n")
+            return
+        sys.stdout.write(made + "\n")
+        screen.note(f"{name} may {', '.join(scopes)}; added to {file}. The key is shown only now.")
+
+
+def add_key(file: Path, name: str, made: str, scopes: list[str]) -> None:
+    """Adds a table to the file, which is made, readable by its owner alone, when it is missing.
+
+    Raises UsageProblem for a name that is taken or wrong, StartupError for a file that is no file
+    of keys, OSError never: a folder that cannot be written is a UsageProblem too.
+    """
+    from runtime.services.access import NAME, digest_of, read_keys  # noqa: PLC0415  # gRPC's side.
+
+    if not NAME.fullmatch(name):
+        raise UsageProblem(f"The name is {name!r}; expected 1 to 64 letters, digits, - and _.")
+    there = file.exists()
+    known = {holder.name for holder in read_keys(file).values()} if there else set()
+    if name in known:
+        raise UsageProblem(f"{file} has a key {name!r} already: choose another name, or delete it.")
+    before = file.read_text(encoding="utf-8").rstrip("\n") + "\n\n" if there else ""
+    table = f'[keys.{name}]\nsha256 = "{digest_of(made)}"\nscopes = {json.dumps(scopes)}\n'
+    beside = file.with_name(file.name + ".new")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(before + table)
+        beside.replace(file)
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be written: {error.strerror}.") from error
