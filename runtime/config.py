@@ -37,7 +37,8 @@ class ServerSection(_Section):
     """Where the server listens and how it ends."""
 
     listen: str = "127.0.0.1:50051"
-    """HOST:PORT; port 0 takes a free one. A host other than loopback needs TLS and keys, or `insecure`."""
+    """HOST:PORT; port 0 takes a free one. Other hosts than loopback need TLS and keys, or
+    `insecure`."""
     insecure: bool = False
     """Allows a host other than loopback without TLS or keys: anybody who reaches it can edit."""
     tls_cert: Path | None = None
@@ -45,7 +46,7 @@ class ServerSection(_Section):
     tls_key: Path | None = None
     """PEM private key of `tls_cert`."""
     keys: Path | None = None
-    """TOML file of the callers' keys (`errata key` writes it); unset: anybody may call everything."""
+    """TOML file of the callers' keys (`errata key` makes it); unset: anybody may call everything."""
     reflection: bool = True
     """Answers gRPC reflection, so that tools such as grpcurl need no .proto files."""
     drain_s: float = Field(default=20.0, ge=0, le=3600)
