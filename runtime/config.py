@@ -46,7 +46,7 @@ class ServerSection(_Section):
     tls_key: Path | None = None
     """PEM private key of `tls_cert`."""
     keys: Path | None = None
-    """TOML file of the callers' keys (`errata key` makes it); unset: anybody may call everything."""
+    """TOML file of callers' keys (`errata key` makes it); unset: anybody may call everything."""
     reflection: bool = True
     """Answers gRPC reflection, so that tools such as grpcurl need no .proto files."""
     drain_s: float = Field(default=20.0, ge=0, le=3600)
