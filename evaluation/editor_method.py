@@ -60,7 +60,7 @@ COST = "cost.json"
 class Cost:
     """What an edition took, and what running text says of it."""
 
-    seconds: float  # Wall time of computing; of all steps where there were several.
+    seconds: float  # Processor time of computing; of all steps where there were several.
     edits: int
     peak_bytes: int  # Growth of resident memory while computing, at most.
     perplexity_ratio: float  # Of running text, edition over edition 0.
@@ -166,7 +166,7 @@ class EditorLab:
         before: Sequence[Edition],
     ) -> Edition:
         base = self._bench(self.loaded.model)
-        begin = time.perf_counter()
+        begin = time.process_time()  # Whatever else the machine does.
         with watched_memory() as peak:
             if parameters:  # Leaves the moments of edition 0 where the other bench finds them.
                 layers = {*self.settings.layers, self.settings.rome_layer}
@@ -174,7 +174,7 @@ class EditorLab:
             model = with_parameters(self.loaded.model, parameters) if parameters else None
             bench = base if model is None else self._bench(model)
             delta = EDITORS[name](bench).compute(_facts(edits), lambda *_: None)
-        seconds = time.perf_counter() - begin
+        seconds = time.process_time() - begin
         if before:
             delta = stacked([before[-1].delta, delta])
         cost = Cost(

@@ -6,6 +6,7 @@ relation. All draws follow the seed. Knows nothing of editors.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from random import Random
 
 from memory.record import EditId
 from runtime.consolidation.contract import Fact
+
+ALL, TUNE, REPORT = "all", "tune", "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,12 @@ class Probes:
     neighbours: tuple[str, ...]  # Prompts: the same relation, another subject.
     same_subject: tuple[str, ...]  # Prompts: the same subject, another relation.
     used: frozenset[tuple[str, str]]  # (subject, relation) of all edits and probes.
+
+
+def part_of(subject: str) -> str:
+    """Returns whether a subject's facts are for choosing settings (a third of them) or figures."""
+    digest = hashlib.blake2b(subject.encode(), digest_size=8).digest()
+    return TUNE if int.from_bytes(digest) % 3 == 0 else REPORT
 
 
 class FactBook:
@@ -66,15 +75,17 @@ class FactBook:
         paraphrases: int,
         held_out: int,
         known: Callable[[Sequence[str]], list[str]],
+        part: str = ALL,
     ) -> Probes:
         """Draws counterfactual edits of facts that the model knows, and their probes.
 
         Each edit has `paraphrases` further phrasings that the editor is given and `held_out` that
         it is not. `known` answers prompts; only facts answered truly are taken, as many as there
-        are up to `count`.
+        are up to `count`. `part` names the subjects whose facts are edited; neighbours are of all.
         """
         random = Random(seed)
-        pool = random.sample(self.triples, min(len(self.triples), 2 * count + 40))
+        eligible = [one for one in self.triples if part in (ALL, part_of(one.subject))]
+        pool = random.sample(eligible, min(len(eligible), 2 * count + 40))
         objects: dict[str, list[str]] = defaultdict(list)
         for one in self.triples:
             objects[one.relation].append(one.object)

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from evaluation.edited_model import EditedModel
-from evaluation.editor_probes import FactBook, Probes
+from evaluation.editor_probes import ALL, REPORT, TUNE, FactBook, Probes
 from evaluation.machine import describe_machine
 from evaluation.metrics import exact, rate
+from evaluation.peak import watched_memory
 from runtime.consolidation.contract import Delta, MatrixDelta
 from runtime.consolidation.corpus import Corpus, FactSentences, Joined, TextFile
 from runtime.consolidation.editors import EDITORS
@@ -38,9 +39,10 @@ from runtime.sites import sites_of
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = HERE.parent / "pocket"
-SINGLE_EDITS = 30  # How many models of one edit stand behind a row of `--edits 1`.
+STACKED = "stacked"
 HEADS = ("editor", "edits", "efficacy", "paraphrase", "neighbours", "same_subject")
-COSTS = ("perplexity_ratio", "seconds_per_edit", "peak_bytes", "rank")
+COSTS = ("perplexity_ratio", "seconds_per_edit", "peak_bytes", "delta_bytes")
+STACKED_AT_ONCE = 100  # Edits of one change of the stacked protocol.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,9 @@ class Outcome:
 
     shares: dict[str, list[bool]]
     perplexity_ratio: float
-    seconds: float
-    rank: int
+    seconds: float  # Processor time.
+    peak_bytes: int  # Growth of resident memory while the change was computed.
+    delta_bytes: int
 
 
 class Measured:
@@ -61,7 +64,7 @@ class Measured:
         edited.wear(None)
         self._perplexity = edited.perplexity(text)
 
-    def measure(self, probes: Probes, delta: Delta, seconds: float) -> Outcome:
+    def measure(self, probes: Probes, delta: Delta, seconds: float, peak_bytes: int) -> Outcome:
         """Asks the changed model; what should stay is compared with the frozen one's answers."""
         self._edited.wear(None)
         near = self._edited.answers(probes.neighbours)
@@ -84,20 +87,19 @@ class Measured:
             },
             perplexity_ratio=self._edited.perplexity(self._text) / self._perplexity,
             seconds=seconds,
-            rank=max(_rank(matrix) for matrix in delta.matrices),
+            peak_bytes=peak_bytes,
+            delta_bytes=size_of(delta),
         )
 
 
-def _rank(matrix: MatrixDelta) -> int:
-    """Rank of a change: of its factors, or counted."""
-    if matrix.right is not None:
-        return len(matrix.right)
-    assert matrix.full is not None
-    return int(torch.linalg.matrix_rank(matrix.full.double()))
+def size_of(delta: Delta) -> int:
+    """Returns how many bytes a change's numbers take."""
+    parts = [part for one in delta.matrices for part in (one.left, one.right, one.full)]
+    return sum(part.numel() * part.element_size() for part in parts if part is not None)
 
 
 def stacked(changes: Sequence[Delta]) -> Delta:
-    """Returns the sum of changes: what the papers' sequential protocol leaves in the weights."""
+    """Returns the sum of changes, in their order: what stacking them leaves in the weights."""
     total: dict[str, torch.Tensor] = {}
     for change in changes:
         for matrix in change.matrices:
@@ -125,6 +127,8 @@ class Bench:
     cache: Path
     given: int
     seed: int
+    part: str
+    singles: int  # How many models of one edit stand behind a row of one edit.
 
     def probes(self, count: int) -> Probes:
         """Draws edits of facts that the frozen model knows."""
@@ -135,6 +139,7 @@ class Bench:
             paraphrases=self.given,
             held_out=3,
             known=lambda prompts: self.edited.answers(list(prompts)),
+            part=self.part,
         )
 
     def corpus(self, used: frozenset[tuple[str, str]]) -> Corpus:
@@ -144,15 +149,15 @@ class Bench:
             json.dumps({"subject": one.subject, "relation": one.relation, "object": one.object})
             for one in rows
         ]
-        file = self.cache / f"facts-{self.seed}-{len(used)}.jsonl"
+        file = self.cache / f"facts-{self.part}-{self.seed}-{len(used)}.jsonl"
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         facts = FactSentences(file, self.relations)
         return facts if self.text is None else Joined((facts, TextFile(self.text)))
 
-    def workbench(self, corpus: Corpus) -> Workbench:
-        """Returns a workbench over the frozen model."""
+    def workbench(self, corpus: Corpus, *, model: Any = None) -> Workbench:
+        """Returns a workbench over the frozen model, or another whose moments are those of it."""
         return Workbench(
-            self.loaded.model,
+            model or self.loaded.model,
             self.loaded.tokenizer,
             fingerprint=self.loaded.fingerprint,
             settings=self.settings,
@@ -163,26 +168,37 @@ class Bench:
 
 def run_editor(bench: Bench, measured: Measured, name: str, count: int, protocol: str) -> list[str]:
     """Returns the row of one editor at one number of edits; of one edit, the mean of many."""
-    probes = bench.probes(SINGLE_EDITS if count == 1 else count)
-    work = bench.workbench(bench.corpus(probes.used))
-    editor = EDITORS[name](work)
-    if count == 1:
-        groups = [_single(probes, place) for place in range(len(probes.facts))]
-        outcomes = [_one(measured, editor.compute, probes_, [probes_]) for probes_ in groups]
-    elif protocol == "stacked":
-        batches = [_batch(probes, start) for start in range(0, len(probes.facts), 100)]
-        outcomes = [_one(measured, editor.compute, probes, batches)]
-    else:
-        outcomes = [_one(measured, editor.compute, probes, [probes])]
+    probes = bench.probes(bench.singles if count == 1 else count)
+    corpus = bench.corpus(probes.used)
+    work = bench.workbench(corpus)
+    groups = [_single(probes, place) for place in range(len(probes.facts))]
+    outcomes = []
+    for group in groups if count == 1 else [probes]:
+        begin = time.process_time()
+        with watched_memory() as peak:
+            if protocol == STACKED and count > 1:
+                delta = _stack(bench, corpus, name, group)
+            else:
+                delta = EDITORS[name](work).compute(group.facts, _show)
+        seconds = time.process_time() - begin
+        outcomes.append(measured.measure(group, delta, seconds, peak.grown))
     return _row(name, count if count == 1 else len(probes.facts), outcomes)
 
 
-def _one(measured: Measured, compute, probes: Probes, batches: Sequence[Probes]) -> Outcome:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    begin = time.perf_counter()
-    changes = [compute(batch.facts, _show) for batch in batches]
-    seconds = time.perf_counter() - begin
-    whole = changes[0] if len(changes) == 1 else stacked(changes)
-    return measured.measure(probes, whole, seconds)
+def _stack(bench: Bench, corpus: Corpus, name: str, probes: Probes) -> Delta:
+    """Computes change after change, each on the weights that the former ones left.
+
+    As in the papers' code, the second moments stay those of the frozen model.
+    """
+    how = bench.settings
+    bench.workbench(corpus).moments(sorted({*how.layers, how.rome_layer}), _show)
+    total: list[Delta] = []
+    for start in range(0, len(probes.facts), STACKED_AT_ONCE):
+        bench.edited.wear(total[-1] if total else None)
+        work = bench.workbench(corpus, model=bench.edited.model)
+        facts = probes.facts[start : start + STACKED_AT_ONCE]
+        total.append(stacked([*total[-1:], EDITORS[name](work).compute(facts, _show)]))
+    return total[-1]
 
 
 def _show(stage: str, done: int, total: int) -> None:
@@ -204,10 +220,6 @@ def _single(probes: Probes, place: int) -> Probes:
     )
 
 
-def _batch(probes: Probes, start: int) -> Probes:
-    return replace(probes, facts=probes.facts[start : start + 100])
-
-
 def _row(name: str, count: int, outcomes: Sequence[Outcome]) -> list[str]:
     cells = [name, str(count)]
     for metric in HEADS[2:]:
@@ -217,8 +229,9 @@ def _row(name: str, count: int, outcomes: Sequence[Outcome]) -> list[str]:
         )
     worst = max(outcome.perplexity_ratio for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes) / (count * len(outcomes))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return [*cells, f"{worst:.4f}", f"{seconds:.2f}", str(peak), str(outcomes[0].rank)]
+    peak = max(outcome.peak_bytes for outcome in outcomes)
+    size = max(outcome.delta_bytes for outcome in outcomes)
+    return [*cells, f"{worst:.4f}", f"{seconds:.2f}", str(peak), str(size)]
 
 
 def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -229,10 +242,11 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--editor", default=",".join(EDITORS), help="names, parted by commas")
     parser.add_argument(
         "--protocol",
-        choices=("batch", "sequential", "stacked"),
+        choices=("batch", "sequential", STACKED),
         default="batch",
         help="sequential: an edition from edition 0 over all edits so far, as batch gives at each"
-        " number; stacked: changes of 100 edits added up as in the papers, for comparison",
+        " number; stacked: changes of 100 edits, each computed on the weights that the former ones"
+        " left, as in the papers; for comparison",
     )
     parser.add_argument("--facts", type=Path, default=BUNDLE / "facts.jsonl")
     parser.add_argument("--relations", type=Path, default=BUNDLE / "relations.json")
@@ -245,6 +259,13 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="a setting")
     parser.add_argument("--rule", action="store_true", help="the rule's values, not the table's")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--singles", type=int, default=100, help="models behind a row of --edits 1")
+    parser.add_argument(
+        "--part",
+        choices=(ALL, TUNE, REPORT),
+        default=REPORT,
+        help="whose facts are edited: a third of the subjects is for choosing settings (tune)",
+    )
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(argv)
 
@@ -275,11 +296,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             cache=cache,
             given=args.given,
             seed=args.seed,
+            part=args.part,
+            singles=args.singles,
         )
         measured = Measured(bench.edited, args.perplexity.read_text(encoding="utf-8"))
         print(json.dumps(describe_machine()))
         print(
-            json.dumps({**settings.as_settings(), "protocol": args.protocol, "given": args.given})
+            json.dumps(
+                {
+                    **settings.as_settings(),
+                    **{name: getattr(args, name) for name in ("protocol", "given", "part", "seed")},
+                }
+            )
         )
         print(" | ".join((*HEADS, *COSTS)), flush=True)
         for count in (int(part) for part in args.edits.split(",")):

@@ -83,8 +83,8 @@ METRICS: dict[str, str] = {
     "scope_ms_p99": "99th percentile of the same",
     "perplexity_ratio": "perplexity of a fixed page of running text on the edited weights, divided "
     "by that on edition 0",
-    "seconds_per_edit": "wall time of computing an edition divided by its edits, seconds; with "
-    "several steps, of all of them",
+    "seconds_per_edit": "processor time of computing an edition divided by its edits, seconds; "
+    "with several steps, of all of them",
     "peak_bytes": "growth of the process' resident memory while an edition is computed, at most",
     "edit_ms": "mean time until one edit, written alone, is durable and visible, milliseconds",
     "edit_bytes": "size of the data directory divided by the edits in it, bytes",

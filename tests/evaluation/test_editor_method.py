@@ -160,7 +160,7 @@ def drafts(count: int) -> list[EditDraft]:
 def lab_of(model: Path, build: Build, folder: Path, **changes: Any) -> EditorLab:
     corpus = folder / "corpus.txt"
     corpus.write_text("\n".join(f"The law of {n} is {n * n}." for n in range(60)), "utf-8")
-    flags = {
+    flags: dict[str, dict[str, Any]] = {
         "model": {"name": str(model), "dtype": "fp32"},
         "memory": {"directory": folder / "memory"},
         "consolidation": {"corpus": str(corpus)},
