@@ -15,9 +15,11 @@ def register(
     app: typer.Typer, function: Callable[..., None], *, name: str = "", panel: str | None = None
 ) -> None:
     """Adds `function` to `app` as the command `name` (default: the function's own name)."""
-    text = inspect.getdoc(function) or ""
+    said, _, examples = (inspect.getdoc(function) or "").partition(EXAMPLES)
+    # The terminal breaks the lines, not the source.
+    text = "\n\n".join(part.replace("\n", " ") for part in said.strip().split("\n\n"))
     app.command(
         name or function.__name__.strip("_"),
-        help=text.replace(EXAMPLES, AS_IT_STANDS),
+        help=f"{text}\n{AS_IT_STANDS}{examples}" if examples else text,
         rich_help_panel=panel,
     )(function)
