@@ -1,26 +1,46 @@
 """A process that runs one job until it is killed: `python -m tests.consolidation_server DIR MODEL`.
 
-It prints a line for each stage that the operation enters, and then waits for its end.
+It prints a line for each stage that the operation enters, and then waits for its end. With
+HOLD_AT=STAGE in the environment the job stands still in that stage, in whichever process it is.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from pathlib import Path
 
+from runtime.consolidation.job import Consolidator
+from runtime.consolidation.operations import Stage
 from tests.consolidation_kit import Bench, load_tiny, real_worker
+
+EDITOR = "EDITOR"  # Variable of the editor's name; else the one that never ends.
+
+
+def hold_at(stage: str) -> None:
+    """Lets no job of this process leave the stage once it was noted."""
+    enter = Consolidator._enter
+
+    def held(self: Consolidator, name: str, entered: Stage) -> None:
+        enter(self, name, entered)
+        if entered.value == stage:
+            threading.Event().wait()
+
+    Consolidator._enter = held  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:
     folder, model = Path(sys.argv[1]), Path(sys.argv[2])
+    hold_at(os.environ.get("HOLD_AT", ""))
     bench = Bench(
         folder,
         load_tiny(model),
-        editors={"stuck": None},  # type: ignore[dict-item]  # The child has its own table.
+        editors={os.environ.get(EDITOR, "stuck"): None},  # type: ignore[dict-item]  # Not its own.
         worker=real_worker(),
         model=str(model),
     )
-    bench.add(1)
+    bench.add(2)
     running = bench.consolidator.submit(bench.request())
     known = ""
     while True:

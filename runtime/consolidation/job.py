@@ -17,14 +17,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from memory.edit_memory import EditMemory
 from memory.errors import (
     Cancelled,
     ConsolidationFailed,
     ConsolidationRunning,
+    EditionUnusable,
     ErrataError,
     InvalidInput,
+    NotFound,
     RequestIdReused,
     WrongState,
 )
@@ -427,7 +430,7 @@ class Consolidator:
         self._settle(name, state=state, error_reason=reason, error=message)
         shutil.rmtree(self._folder / name, ignore_errors=True)
 
-    def _settle(self, name: str, **changes: object) -> None:
+    def _settle(self, name: str, **changes: Any) -> None:
         """Notes how a job ended, also on a full disk: nobody is to wait for an end that came.
 
         What is not durable is found out again by the next start, which resumes the job.
@@ -475,12 +478,22 @@ class Consolidator:
         if len(activations) < 2 or not activations[-1].automatic:
             return None
         last, left = activations[-1], activations[-2]
+        former = self._request_of(left.edition)
         return JobRequest(
             namespace=namespace,
-            editor=self._settings.editor,
+            editor=former.editor if former else self._settings.editor,
+            settings=former.settings if former else {},
             edit_ids=tuple(edit_id for edit_id, _ in left.contents),
             request_id=f"rebuild-{last.sequence}",  # Once for each time it was left.
         )
+
+    def _request_of(self, edition: int) -> JobRequest | None:
+        """Returns what made an edition, so that the next one is made so too; None if forgotten."""
+        try:
+            job = self.editions.store.record(edition).job
+            return self.operations.get(job).request
+        except (NotFound, EditionUnusable):
+            return None
 
 
 def _facts(record: EditionRecord) -> tuple[Fact, ...]:

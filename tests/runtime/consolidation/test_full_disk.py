@@ -64,8 +64,8 @@ def test_whichever_write_fails_nothing_is_half_done(
         disk.fill(turn, failing)
         try:
             done: Any = bench.wait(bench.consolidator.submit(bench.request()))
-        except (OSError, ErrataError) as error:  # It did not even begin.
-            assert "No space left" in str(error)
+        except (OSError, ErrataError):  # It did not even begin.
+            assert disk.seen <= 2
             done = None
         seen, former = disk.seen, editions[-1] if editions else 0
         disk.fill(WRITES_MAX, 0)
