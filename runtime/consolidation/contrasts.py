@@ -2,14 +2,15 @@
 
 At the prompt's last token a key holds the phrase as well as the subject. Rows that share one but
 not the other, with nothing to be added, leave an editor only what they have in common: the fact.
-They need no data: the subjects are well known names of many kinds, and a name that does not suit
-the sentence still shares its phrase.
+Best are subjects that the corpus says the same sentence of; where it knows none, well known names
+of many kinds, for a name that does not suit the sentence still shares its phrase.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 
 from runtime.consolidation.contract import Fact
 
@@ -48,13 +49,19 @@ SENTENCES = (
 )
 
 
-def other_subjects(fact: Fact, count: int, seed: int) -> list[str]:
-    """Returns the edit's own prompt about `count` other subjects, drawn from the seed and edit."""
+def other_subjects(fact: Fact, count: int, seed: int, known: Sequence[str] = ()) -> list[str]:
+    """Returns each of the edit's prompts about `count` other subjects, drawn from seed and edit.
+
+    They are of those that are `known` to suit the prompt, as far as these go.
+    """
     draw = random.Random(f"{seed}/{fact.subject}/{fact.prompt}")  # noqa: S311
-    names = [name for name in NAMES if name.casefold() != fact.subject.casefold()]
     pattern = re.compile(re.escape(fact.subject), re.IGNORECASE)
     prompts = (fact.prompt, *fact.paraphrases)
-    chosen = draw.sample(names, min(count, len(names)))
+    chosen: list[str] = []
+    count *= len(prompts)
+    for names in (known, NAMES):
+        left = [name for name in names if name.casefold() != fact.subject.casefold()]
+        chosen += draw.sample(left, min(count - len(chosen), len(left)))
     return [
         name.join(pattern.split(prompts[number % len(prompts)]))
         for number, name in enumerate(chosen)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
 from memory.errors import InvalidInput
+
+HOLE = "{}"  # Stands for the subject in a phrasing.
 
 
 class Corpus(Protocol):
@@ -27,6 +30,10 @@ class Corpus(Protocol):
 
     def texts(self, count: int, seed: int) -> Iterator[str]:
         """Yields `count` texts drawn from the seed, or all, in order, where there are fewer."""
+        ...
+
+    def subjects_of(self, prompt: str, subject: str) -> Sequence[str]:
+        """Returns subjects of which the texts say what the prompt asks of its own; may be none."""
         ...
 
 
@@ -54,8 +61,13 @@ class TextFile:
                     if number in chosen:
                         yield line.strip()
 
+    def subjects_of(self, prompt: str, subject: str) -> Sequence[str]:
+        """Returns none: running text names no subjects."""
+        del prompt, subject
+        return ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class FactSentences:
     """Sentences from a JSONL file of facts and a JSON file of their relations' phrasings.
 
@@ -84,8 +96,27 @@ class FactSentences:
             for fact in draw.sample(facts, min(len(facts), count - made)):
                 forms = phrasings[fact["relation"]]
                 form = draw.choice([*forms["cloze"], *forms["question"]])
-                yield f"{form.replace('{}', fact['subject'])} {fact['object']}"
+                yield f"{form.replace(HOLE, fact['subject'])} {fact['object']}"
                 made += 1
+
+    def subjects_of(self, prompt: str, subject: str) -> Sequence[str]:
+        """Returns the subjects of the relation that has this phrasing, in the file's order."""
+        return self._subjects.get(prompt.replace(subject, HOLE), ())
+
+    @cached_property
+    def _subjects(self) -> dict[str, tuple[str, ...]]:
+        """Subjects by phrasing."""
+        found: dict[str, dict[str, None]] = {}
+        for line in self.facts.read_text(encoding="utf-8").splitlines():
+            if line.strip():
+                fact = json.loads(line)
+                found.setdefault(fact["relation"], {})[fact["subject"]] = None
+        phrasings: dict[str, Any] = json.loads(self.relations.read_text(encoding="utf-8"))
+        return {
+            form: tuple(found.get(relation, ()))
+            for relation, forms in phrasings.items()
+            for form in (*forms["cloze"], *forms["question"])
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +136,10 @@ class Joined:
         shares = [part.texts(-(-count // len(self.parts)), seed) for part in self.parts]
         turns = (text for turn in zip_longest(*shares) for text in turn if text is not None)
         yield from islice(turns, count)
+
+    def subjects_of(self, prompt: str, subject: str) -> Sequence[str]:
+        """Returns what the parts know."""
+        return [name for part in self.parts for name in part.subjects_of(prompt, subject)]
 
 
 def _choose(total: int, count: int, seed: int) -> set[int]:

@@ -39,9 +39,9 @@ class Hyperparameters:
     covariance_samples: int = 5000  # Texts.
     prefixes: int = 5
     prefix_tokens: int = 10
-    contrast_subjects: int = 0  # Rows to keep: the sentence about so many other subjects.
+    contrast_subjects: int = 0  # Rows to keep: each prompt about so many other subjects.
     contrast_sentences: int = 0  # Rows to keep: so many other sentences about the subject.
-    contrast_weight: float = 1.0  # What such a row counts beside one of a fact's.
+    contrast_weight: float = 1.0  # What a prompt's row of these counts beside one of a fact's.
     answers_end: bool = False  # The model was taught to end its answers: the end is a target too.
     nullspace_threshold: float = 2e-2  # AlphaEdit: share of the mean eigenvalue of C.
     nullspace_ridge: float = 10.0  # AlphaEdit: L₂.

@@ -39,6 +39,7 @@ class Rows:
     kept: list[Lesson]  # Rows to which nothing is to be added.
     kept_weight: float
     facts: int
+    per_prompt: int  # Rows of one prompt: bare, and after each prefix.
 
     @property
     def flat(self) -> list[Lesson]:
@@ -61,18 +62,20 @@ class Rows:
     def columns(self, kind: Columns) -> Tensor:
         """Returns the matrix (rows, n) that turns what stands at rows into columns.
 
-        A row that is its own column counts as its share of its fact, a kept one as its weight:
-        K Kᵀ and R Kᵀ become weighted sums.
+        A row that is its own column counts as its share of its fact, which counts as much however
+        many prompts it has, and a kept one as its share of the weight: K Kᵀ and R Kᵀ become
+        weighted sums.
         """
         taught = [lesson for fact in self.lessons for lesson in fact]
         if kind is Columns.EACH:
-            shares = [(one.weight * len(self.lessons[one.fact])) ** 0.5 for one in taught]
+            shares = [(one.weight * self.per_prompt) ** 0.5 for one in taught]
             mixing = torch.diag(torch.tensor(shares, dtype=torch.float64))
         else:
             mixing = torch.zeros(len(taught), self.facts, dtype=torch.float64)
             for row, lesson in enumerate(taught):
                 mixing[row, lesson.fact] = lesson.weight
-        kept = self.kept_weight**0.5 * torch.eye(len(self.kept), dtype=torch.float64)
+        shares = [(self.kept_weight * one.weight) ** 0.5 for one in self.kept]
+        kept = torch.diag(torch.tensor(shares, dtype=torch.float64))
         whole = torch.zeros(
             len(mixing) + len(kept), mixing.shape[1] + len(kept), dtype=torch.float64
         )
@@ -108,7 +111,7 @@ class Workbench:
             seed=settings.seed,
             folder=cache_folder,
         )
-        self._fingerprint = fingerprint
+        self._fingerprint, self._corpus = fingerprint, corpus
 
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
@@ -148,6 +151,7 @@ class Workbench:
             kept=self._kept(facts),
             kept_weight=how.contrast_weight,
             facts=len(facts),
+            per_prompt=1 + len(self.prefixes),
         )
 
     def _kept(self, facts: Sequence[Fact]) -> list[Lesson]:
@@ -156,7 +160,12 @@ class Workbench:
         swapped = [
             (place, text)
             for place, fact in enumerate(facts)
-            for text in other_subjects(fact, how.contrast_subjects, how.seed)
+            for text in other_subjects(
+                fact,
+                how.contrast_subjects,
+                how.seed,
+                self._corpus.subjects_of(fact.prompt, fact.subject),
+            )
         ]
         turned = [
             (place, text)
@@ -164,9 +173,10 @@ class Workbench:
             for text in other_sentences(fact, how.contrast_sentences, how.seed)
         ]
         return [
-            Lesson(fact=place, prompt=ids, site=len(ids) - 1, answer=(), weight=0.0)
+            Lesson(fact=place, prompt=ids, site=len(ids) - 1, answer=(), weight=weight)
             for place, text in swapped + turned
             for ids in (self.codec.prompt(text),)
+            for weight in (1.0 / (1 + len(facts[place].paraphrases)),)
         ]
 
     def moments(self, layers: Sequence[int], progress: Progress) -> dict[int, Tensor]:
