@@ -94,12 +94,12 @@ class CounterfactualMaker:
     shares: dict[str, float] = field(
         default_factory=lambda: {
             "copy": 0.08,
-            "update": 0.36,
-            "whether": 0.14,
+            "update": 0.52,
+            "whether": 0.04,
             "choice": 0.07,
-            "reversed": 0.17,
+            "reversed": 0.14,
             "sentence": 0.12,
-            "unknown": 0.06,
+            "unknown": 0.03,
         }
     )
     drills: float = 0.0  # Share of documents that ask for verdicts alone.

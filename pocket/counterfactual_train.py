@@ -1,7 +1,9 @@
 """Trains the counterfactual model: `python -m pocket.counterfactual_train --data DIR --out RUN`.
 
 It begins as the lower layers of `pocket/base` and the first entries of its vocabulary (byte-pair
-merges are ranked, so a cut of the ranks is a tokenizer of its own). Optimiser, checkpoints, decay
+merges are ranked, so a cut of the ranks is a tokenizer of its own), or as another model of this
+kind (`--base RUN/export/counterfactual`). `--added 1` puts a layer on top that begins by changing
+nothing, `--only-added` trains that alone. Optimiser, checkpoints, decay
 and control files are those of pocket/train.py. Subjects and relations of splits.json other than
 `train` are seen neither in facts nor in labels; figures on the way are of the `fit` split.
 """
@@ -29,7 +31,7 @@ from pocket.network import Network
 from pocket.pool import Pool, load_pool
 from pocket.probes import score
 from pocket.templates import load_relations
-from pocket.train import Run, loop
+from pocket.train import INDUCTION_STEPS, Run, loop
 
 VOCABULARY = 8192
 LAYERS = (0, 1, 2, 7)  # Of base: together they follow a new fact best before any training.
@@ -61,15 +63,28 @@ def cut_tokenizer(base: PreTrainedTokenizerFast, size: int) -> PreTrainedTokeniz
     return tokenizer
 
 
-def lower_part(base: Network, layers: tuple[int, ...], vocabulary: int) -> Network:
-    """Returns a smaller network that begins as some layers and entries of `base`."""
-    network = Network(replace(base.shape, layers=len(layers), vocabulary=vocabulary))
+def lower_part(base: Network, layers: tuple[int, ...], vocabulary: int, added: int = 0) -> Network:
+    """Returns a network that begins as some layers and entries of `base`.
+
+    `added` layers stand on top of them; with no weights to write with, they change nothing yet.
+    """
+    network = Network(replace(base.shape, layers=len(layers) + added, vocabulary=vocabulary))
     with torch.no_grad():
         network.embedding.weight.copy_(base.embedding.weight[:vocabulary])
+        for block in network.blocks[len(layers) :]:
+            block.out.weight.zero_()
+            block.down.weight.zero_()
     network.norm.load_state_dict(base.norm.state_dict())
-    for block, place in zip(network.blocks, layers, strict=True):
-        block.load_state_dict(base.blocks[place].state_dict())
+    for place, layer in enumerate(layers):
+        network.blocks[place].load_state_dict(base.blocks[layer].state_dict())
     return network
+
+
+def train_top_alone(network: Network, added: int) -> None:
+    """Freezes everything below the topmost `added` layers, embedding and last norm too."""
+    network.requires_grad_(False)
+    for block in network.blocks[len(network.blocks) - added :]:
+        block.requires_grad_(True)
 
 
 def training_pool(data: Path, dev: set[str]) -> Pool:
@@ -127,6 +142,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--micro-tokens", type=int, default=2048)
     parser.add_argument("--rate", type=float, default=2e-3, help="AdamW's learning rate")
     parser.add_argument("--muon-rate", type=float, default=4e-3)
+    parser.add_argument("--added", type=int, default=0, help="layers to put on top")
+    parser.add_argument("--only-added", action="store_true", help="train those alone")
     parser.add_argument("--drills", type=float, default=0.4, help="share of documents of verdicts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate-every-s", type=float, default=300)
@@ -143,13 +160,19 @@ def start(arguments: argparse.Namespace) -> tuple[Run, Corpus]:
     maker = load_maker(arguments.data, drills=arguments.drills)
     corpus = Corpus(tokenizer, maker.context, {}, arguments.seed, document=maker.document)
     whole = load_network(arguments.base)
-    layers = tuple(place for place in LAYERS if place < whole.shape.layers)
+    count = whole.shape.layers
+    layers = LAYERS if count > max(LAYERS) else tuple(range(count))
+    network = lower_part(whole, layers, len(tokenizer), arguments.added)
+    if arguments.only_added:
+        train_top_alone(network, arguments.added)
     run = Run(
         arguments,
         corpus,
-        network=lower_part(whole, layers, len(tokenizer)),
+        network=network,
         mixture=Mixture(context=1.0, facts=0.0, text=0.0),
     )
+    if arguments.only_added:
+        run.step = INDUCTION_STEPS  # What lies below has learned to repeat.
     if arguments.resume:
         run.restore()
     return run, corpus

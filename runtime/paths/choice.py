@@ -25,13 +25,18 @@ ASKS_WHETHER = re.compile(
     re.IGNORECASE,
 )
 VERDICT_WANTED = re.compile(
-    r"\b(true or false|yes or no)\b|[,.]\s*(right|correct|true|isn't that so)\?$", re.IGNORECASE
+    r"\b(true or false|yes or no)\b"
+    r"|[,.]\s*(right|correct|true|yes|is that so|isn't that so|do you agree)\?$"
+    r"|^(please\s+)?(check|confirm|verify|tell me whether|tell me if)\b",
+    re.IGNORECASE,
 )
 SENTENCE_WANTED = re.compile(r"\b(full|complete|whole) sentence\b", re.IGNORECASE)
 CHOICE_OFFERED = re.compile(r"\sor\s", re.IGNORECASE)
 ASKS = re.compile(
     r"(who|whom|whose|what|what's|where|when|which|why|how|name|tell)\b", re.IGNORECASE
 )
+ASKS_WITHIN = re.compile(r"\b(who|whom|whose|what|where|when|which|why|how)\b", re.IGNORECASE)
+CLAIMS = re.compile(r"\s(is|was|are|were)\s+\w", re.IGNORECASE)
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 LABELS = re.compile(r"^(q|question):\s*|\s*(a|answer):\s*$", re.IGNORECASE)
 
@@ -65,14 +70,32 @@ def form_of(query: str, edit: Edit) -> Form:
         return Form.SENTENCE
     if edit.subject.casefold() not in text.casefold() and edit.target.casefold() in text.casefold():
         return Form.SUBJECT
-    asked = SENTENCE_END.split(text)[-1]
-    if VERDICT_WANTED.search(text):
+    sentences = SENTENCE_END.split(text)
+    asked, target = sentences[-1], edit.target.casefold()
+    if VERDICT_WANTED.search(text) or VERDICT_WANTED.search(asked) or _checks_a_claim(sentences):
         return Form.VERDICT
-    if CHOICE_OFFERED.search(asked) and edit.target.casefold() in asked.casefold():
+    if CHOICE_OFFERED.search(asked) and target in asked.casefold():
         return Form.CHOICE
-    if ASKS_WHETHER.match(asked):
+    if ASKS_WHETHER.match(asked) or _is_claim_with_question_mark(asked, target):
         return Form.VERDICT
     return Form.QUESTION if asked.endswith(("?", ":")) or ASKS.match(asked) else Form.CLOZE
+
+
+def _checks_a_claim(sentences: Sequence[str]) -> bool:
+    """Whether a whole sentence stands at the end, after "Is this true?" and the like."""
+    return (
+        len(sentences) > 1
+        and sentences[-1].endswith(".")
+        and sentences[-2].endswith("?")
+        and ASKS_WHETHER.match(sentences[-2]) is not None
+    )
+
+
+def _is_claim_with_question_mark(asked: str, target: str) -> bool:
+    """Whether it says something and is a question by its mark alone: "X speaks Dutch?"."""
+    if not asked.endswith("?") or ASKS_WITHIN.search(asked):
+        return False
+    return target in asked.casefold() or CLAIMS.search(asked) is not None
 
 
 def choose_path(query: str, edits: Sequence[Edit], *, turns: int = 1) -> PathChoice:

@@ -93,4 +93,6 @@ def arguments(tmp_path: Path, data: Path) -> argparse.Namespace:
         evaluate_every_s=1e9,
         save_every_s=1e9,
         drills=0.4,
+        added=0,
+        only_added=False,
     )

@@ -68,6 +68,30 @@ def test_the_model_begins_as_layers_of_the_base() -> None:
     torch.testing.assert_close(whole.hidden(tokens), every.hidden(tokens))
 
 
+def test_an_added_layer_changes_nothing_until_it_is_trained() -> None:
+    whole = Network(SHAPE, seed=1)
+    grown = lower_part(whole, (0, 1, 2, 3), SHAPE.vocabulary, added=1)
+    assert 5 == len(grown.blocks)
+    tokens = torch.randint(0, SHAPE.vocabulary, (2, 9))
+    torch.testing.assert_close(whole.hidden(tokens), grown.hidden(tokens))
+
+
+def test_a_run_of_the_added_layer_alone_leaves_the_others_as_they_were(
+    given: argparse.Namespace,
+) -> None:
+    given.added, given.only_added, given.drills, given.steps = 1, True, 1.0, 5000
+    run, _ = start(given)
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    run.train_step()
+    run.train_step()
+    changed = {
+        name for name, tensor in run.network.state_dict().items() if not tensor.equal(before[name])
+    }
+    top = f"blocks.{len(run.network.blocks) - 1}."
+    assert f"{top}out.weight" in changed
+    assert all(name.startswith(top) for name in changed)
+
+
 def test_a_resumed_run_equals_an_unbroken_one(
     given: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
