@@ -270,7 +270,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             time.sleep(options.idle_s)
         log(f"asked for {options.idle_s:g} s while nothing else ran: {len(idle.firsts_ms)} answers")
         with asking(server.address, prompts, options.per_second) as busy:
-            done = follow(log, client, client.consolidate(editor=options.editor))
+            done = follow(
+                log, client, client.consolidate(editor=options.editor, settings=options.settings)
+            )
         rows = [
             {
                 "measure": one.name,
@@ -358,6 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add: Callable[..., Any] = parser.add_argument
     add("--model", default="pocket/base")
     add("--editor", default="", help="memit, rome, alphaedit, pmet; default: the server's")
+    add("--settings", type=json.loads, default={}, help="of the editor, as a JSON object")
     add("--edits", type=int, default=20)
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=0, help="of the served model; 0: all cores")

@@ -27,6 +27,7 @@ from runtime.engine.transformers_engine import TransformersEngine
 from tests.memory_kit import open_memory
 from tests.readout_editor import ReadoutEditor
 
+WAIT_S = 600.0  # A computing process at the lowest priority, beside a busy machine's others.
 OPEN_GATE = GateLimits(
     took_min=0.0,
     generalization_min=0.0,
@@ -165,7 +166,7 @@ class Bench:
         return self.wait(self.consolidator.submit(self.request(**more)))
 
     def wait(self, operation: Operation) -> Operation:
-        ended = self.operations.wait(operation.id, 60.0)
+        ended = self.operations.wait(operation.id, WAIT_S)
         assert ended.ended, f"{ended.stage} took too long"
         return ended
 

@@ -100,7 +100,7 @@ def test_a_killed_server_leaves_no_child_and_its_job_is_resumed(
         stdout=subprocess.PIPE,
     )
     assert server.stdout is not None
-    timer = threading.Timer(120, server.kill)
+    timer = threading.Timer(600, server.kill)
     timer.start()
     try:
         while server.stdout.readline().strip() != b"solving":
