@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -84,8 +85,16 @@ def label_pairs(
     )
 
 
-def label_of(case: Case, index: int, pool: Sequence[PoolEdit]) -> bool | None:
-    """Says whether the edit is in scope of the case's query; None where it is not known."""
+def label_of(
+    case: Case,
+    index: int,
+    pool: Sequence[PoolEdit],
+    differ: Callable[[str, str], bool] = operator.ne,
+) -> bool | None:
+    """Says whether the edit is in scope of the case's query; None where it is not known.
+
+    `differ` says of two relations whether they ask for different things.
+    """
     if index == case.home:
         return case.in_scope
     edit = pool[index]
@@ -95,7 +104,9 @@ def label_of(case: Case, index: int, pool: Sequence[PoolEdit]) -> bool | None:
         return False if case.subject else None
     if case.relation is None or edit.relation is None:
         return None
-    return edit.relation == case.relation
+    if edit.relation == case.relation:
+        return True
+    return False if differ(edit.relation, case.relation) else None
 
 
 def frame_vectors(split: Labelled, frames: FrameEncoder) -> Array:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 SLOT = "it"
 TEXT_CHARS_MAX = 4000  # Of a longer query only the end is read: that is where it asks.
 FRAME_CHARS_MAX = 400
 PARTIAL_SHARE_MIN = 0.5  # Of the subject's words, to count as a partial mention.
 PARTIAL_LETTERS_MIN = 3  # Shorter words alone are no partial mention.
+BESIDE_WORDS = 3  # Beside a partial mention, where the rest of the name is looked for.
 
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(
@@ -93,6 +95,29 @@ def is_covered(query: Text, place: Place) -> bool:
     if not before or not _is_name(before.group(1)):
         return False
     return place.start - len(before.group(0)) not in query.starts
+
+
+def missing_likeness(query: Text, place: Place, surface: Text) -> float:
+    """Returns how alike the words missing of a name are to the words beside its mention, 0 to 1.
+
+    Near 1 for a slip of the finger ("Hristo Stoichhkov"), near 0 for another name that shares a
+    word ("Hristo Botev") and for a name cut short. The mean over the missing words of each one's
+    best match (Ratcliff and Obershelp's ratio); 1 where none is missing.
+    """
+    inside = [
+        index for index, (start, _) in enumerate(query.words) if place.start <= start < place.end
+    ]
+    if not inside:
+        return 0.0
+    held = {query.folded[index] for index in inside}
+    missing = [word for word in surface.folded if word not in held and word not in _JOINERS]
+    before = query.folded[max(0, inside[0] - BESIDE_WORDS) : inside[0]]
+    beside = (*before, *query.folded[inside[-1] + 1 : inside[-1] + 1 + BESIDE_WORDS])
+    best = [
+        max((SequenceMatcher(None, word, other).ratio() for other in beside), default=0.0)
+        for word in missing
+    ]
+    return sum(best) / len(best) if best else 1.0
 
 
 def names_in(query: Text, focus: int, place: Place | None) -> set[str]:

@@ -6,7 +6,6 @@ Exact cosines by numpy and the memory's own subject matcher; no log, no namespac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -36,7 +35,7 @@ class RetrievalPool:
 
     def __init__(self, facts: Sequence[FactLike], encoder: Encoder, *, seed: int = 0) -> None:
         self._encoder = encoder
-        self._random = Random(seed)  # noqa: S311  # Samples, no secrets.
+        self._random = np.random.default_rng(seed)
         self.edits = [_edit(number, fact) for number, fact in enumerate(facts)]
         self._vectors = self.encode([edit.prompt for edit in self.edits])  # (n, d)
         matcher = SubjectMatcher()
@@ -55,20 +54,19 @@ class RetrievalPool:
 
         The memory is a random sample of the pool that holds `home`, when one is given.
         """
-        everything = size >= len(self.edits)
-        held = (
-            range(len(self.edits))
-            if everything
-            else self._random.sample(range(len(self.edits)), size)
-        )
-        numbers = np.array(sorted({*held} if home is None else {*held, home}))
+        member = np.ones(len(self.edits), dtype=bool)
+        if size < len(self.edits):
+            member[:] = False
+            member[self._random.choice(len(self.edits), size, replace=False, shuffle=False)] = True
+            if home is not None:
+                member[home] = True
+        numbers = np.flatnonzero(member)
         cosines = self._vectors[numbers] @ query.vector
         nearest = numbers[np.argsort(-cosines, kind="stable")[:k]]
-        member = set(numbers.tolist())
         mentions = {
             mention.key: mention.surface
             for mention in self._names.find(query.text)
-            if mention.key in member
+            if member[mention.key]
         }
         by_vector = set(nearest.tolist())
         wanted = sorted(by_vector | mentions.keys())

@@ -71,7 +71,7 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
         # Most of these name somebody else as well, whom the pool may hold an edit about.
         yield case(kind, text, asked=None, subject="")
     others = random.sample(lessons.names, min(NEIGHBOURS, len(lessons.names)))
-    named = [("neighbour", other) for other in others]
+    named = [("other_edit", other) for other in others]  # The pool holds an edit of each.
     named.append(("confusable_subject", confuse(edit.subject, others[0], random)))
     for kind, name in named:
         if name.casefold() != edit.subject.casefold():

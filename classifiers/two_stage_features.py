@@ -1,7 +1,7 @@
 """What the two stages see of a (query, candidate) pair: cheap columns first, then the judgement.
 
-CHEAP are columns of classifiers/features.py that need no encoding; JUDGED adds the cross-encoder's
-log-odds. A pair's frames are found once and serve both.
+CHEAP are columns of classifiers/features.py that need no encoding, and one that tells a slip of the
+finger from another name; JUDGED adds the cross-encoder's log-odds.
 """
 
 from __future__ import annotations
@@ -13,28 +13,56 @@ import numpy.typing as npt
 
 from classifiers.calibration import Floats
 from classifiers.cross_pairs import MARK, edit_side
-from classifiers.features import COLUMN, features
-from classifiers.mention import Place, Text, find_subject, frame_of, prepare
+from classifiers.features import COLUMN, features, prepare_edit
+from classifiers.mention import (
+    Place,
+    Text,
+    find_subject,
+    frame_of,
+    missing_likeness,
+    prepare,
+)
 from memory.conflicts import same_text
 from memory.record import Candidate, Edit, Query
 
-CHEAP = (
+PLAIN = (
     "cosine", "cosine_gap", "rank_share", "mentioned", "mention_share", "mention_covered",
     "mention_inside_other", "subject_words", "words_before", "sentences_after",
     "tail_starts_with_pronoun", "other_names", "target_in_query", "former_in_query", "negated",
     "frame_jaccard", "prompt_covered", "query_covered", "frame_trigrams", "asks_alike",
     "length_ratio", "same_subject_others",
 )  # fmt: skip
+CHEAP = (*PLAIN, "missing_likeness")
 JUDGED = (*CHEAP, "cross", "cross_gap")
-CHEAP_RISING = ("mention_share", "mentioned", "frame_jaccard", "frame_trigrams")
+CHEAP_RISING = (
+    "mention_share", "mentioned", "frame_jaccard", "frame_trigrams", "missing_likeness",
+)  # fmt: skip
 FALLING = ("mention_covered", "mention_inside_other")
-_COLUMNS = [COLUMN[name] for name in CHEAP]
+_COLUMNS = [COLUMN[name] for name in PLAIN]
+_SHARE = PLAIN.index("mention_share")
 
 
 def cheap_rows(query: Query, candidates: Sequence[Candidate]) -> Floats:
     """Returns the cheap columns, (n, len(CHEAP)). Raises nothing for any text."""
-    table: Floats = features(query, candidates, None)[:, _COLUMNS]
+    plain = features(query, candidates, None)[:, _COLUMNS]
+    likeness = np.floor(plain[:, _SHARE])  # 1 of whole mentions, 0 of none.
+    partial = np.flatnonzero((plain[:, _SHARE] > 0) & (plain[:, _SHARE] < 1))
+    if len(partial):
+        text = prepare(query.text)
+        for row in partial:
+            likeness[row] = _missing_likeness(text, candidates[row].edit)
+    table: Floats = np.column_stack([plain, likeness])
     return table
+
+
+def _missing_likeness(text: Text, edit: Edit) -> float:
+    """Returns how much the words of a name that are not there look like those beside it, 0 to 1."""
+    found = []
+    for surface in prepare_edit(edit).surfaces:
+        place = find_subject(text, (surface,))
+        if place is not None:
+            found.append(missing_likeness(text, place, surface))
+    return max(found, default=0.0)
 
 
 def judged_rows(cheap: Floats, odds: Floats) -> Floats:

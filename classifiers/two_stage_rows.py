@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -63,7 +63,11 @@ class Judged:
 
 
 def collect(
-    cases: Sequence[Case], pool: Sequence[PoolEdit], retrieval: RetrievalPool, random: Random
+    cases: Sequence[Case],
+    pool: Sequence[PoolEdit],
+    retrieval: RetrievalPool,
+    random: Random,
+    differ: Callable[[str, str], bool],
 ) -> Rows:
     """Retrieves candidates for each case from memories of several sizes, and labels them."""
     vectors = retrieval.encode([case.text for case in cases])
@@ -76,7 +80,7 @@ def collect(
         cheap.append(cheap_rows(query, near))
         pairs += pair_texts(query, near)
         for index, _ in found:
-            label = label_of(case, index, pool)
+            label = label_of(case, index, pool, differ)
             labels.append(np.nan if label is None else float(label))
             numbers.append(number)
     return Rows(

@@ -50,6 +50,7 @@ MEMORY_SIZES = (1, 100, 1000, 10_000)
 CANDIDATES_MAX = 16
 REPORT_FILE = Path("evaluation/out/scope_report.json")
 ENCODINGS_TIMED = 200
+SHOWN_CHARS = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,9 @@ class Outcome:
     right: bool  # Its best hit is an edit that the query is about.
     by_filler: bool  # Its best hit is none of the data set's own edits.
     by_twin: bool  # Its best hit is not the edit asked about, but another of that very question.
+    text: str
+    best: float  # The best score of any candidate,
+    hit: str  # and that candidate's statement; "" without candidates.
     home_score: float | None  # Of the edit that the probe was made from, when it was a candidate.
     score_ms: float
     pairs: int  # That the cross-encoder read.
@@ -112,6 +116,7 @@ def _outcome(
         at_its_own = number == probe.home and probe.in_scope
         twin = not at_its_own and asks_same(candidate.edit, query.text, relations)
         right = at_its_own or twin
+    top = max(((score, -place) for place, score in enumerate(scores)), default=None)
     at_home = [score for (n, _), score in zip(found, scores, strict=True) if n == probe.home]
     pairs = (
         classifier.pairs_of(query, candidates) if isinstance(classifier, TwoStageClassifier) else 0
@@ -121,6 +126,9 @@ def _outcome(
         right=right,
         by_filler=number >= own,
         by_twin=twin,
+        text=query.text,
+        best=top[0] if top else 0.0,
+        hit=candidates[-top[1]].edit.statement if top else "",
         home_score=at_home[0] if at_home else None,
         score_ms=score_ms,
         pairs=pairs,
@@ -161,6 +169,19 @@ def _costs(outcomes: Sequence[Outcome]) -> dict[str, object]:
     }
 
 
+def worst(outcomes: Sequence[Outcome], *, in_scope: bool, count: int) -> list[str]:
+    """Returns up to `count` errors in words: the lowest misses, or the highest false routes."""
+    wrong = [o for o in outcomes if not o.right and (in_scope or o.routed)]
+    ordered = sorted(
+        wrong, key=lambda outcome: (outcome.home_score or 0.0) if in_scope else -outcome.best
+    )
+    return [
+        f"{outcome.home_score or 0.0:.3f} at home, {outcome.best:.3f} best | "
+        f"{one_line(outcome.text)} | {one_line(outcome.hit)}"
+        for outcome in ordered[:count]
+    ]
+
+
 def print_rows(rows: Sequence[dict[str, Any]]) -> None:
     """Prints the rows, one table per memory size, classifiers side by side."""
     names = list(dict.fromkeys(row["classifier"] for row in rows))
@@ -175,6 +196,11 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
         for (title, n), by_name in cells.items():
             line = "".join(by_name.get(name, "").rjust(26) for name in names)
             print("  " + title.ljust(54) + str(n).rjust(6) + line)
+
+
+def one_line(text: str) -> str:
+    """Returns a text on one line, its end when it is long."""
+    return " ".join(text.split())[-SHOWN_CHARS:]
 
 
 def _cell(row: dict[str, Any]) -> str:
@@ -195,6 +221,7 @@ def main() -> None:
     fixtures = _fixtures(arguments, book)
     fillers = _fillers(arguments, fixtures) if max(arguments.sizes) > 1 else []
     rows = []
+    errors: dict[str, list[str]] = {}  # Of the first classifier, in the largest memory.
     scored: dict[str, list[tuple[float, bool]]] = {}
     for size in arguments.sizes:
         for fixture in fixtures:
@@ -204,6 +231,11 @@ def main() -> None:
             )  # fmt: skip
             for row, outcomes in made:
                 rows.append(row)
+                if size == max(arguments.sizes) and row["classifier"] == classifiers[0].name:
+                    title = f"{row['data']}: {row['kind']}"
+                    errors[title] = worst(
+                        outcomes, in_scope="recall" in row, count=arguments.errors
+                    )
                 pairs = [(o.home_score, "recall" in row) for o in outcomes]
                 known = [(score, label) for score, label in pairs if score is not None]
                 scored.setdefault(str(row["classifier"]), []).extend(known)
@@ -224,8 +256,12 @@ def main() -> None:
             if c.calibrated
         },
         "rows": rows,
+        "errors": errors,
     }  # fmt: skip
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    for title, listed in errors.items():
+        if listed:
+            print(f"\n{classifiers[0].name}, {title}, worst:", *listed, sep="\n  ")
     print(f"\nencoding, ms: {report['encode_ms']}; written to {arguments.out}")
 
 
@@ -236,6 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
     parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
     parser.add_argument("--limit", type=int, default=1000, help="probes of a kind")
+    parser.add_argument("--errors", type=int, default=0, help="errors of a kind to be shown")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(MEMORY_SIZES))
     parser.add_argument("--out", type=Path, default=REPORT_FILE)
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")

@@ -107,7 +107,7 @@ class EncoderSection(_Section):
 class RoutingSection(_Section):
     """How queries find edits."""
 
-    classifier: str = "features"
+    classifier: str = "two_stage"
     """The scope classifier; `errata doctor` lists the known ones."""
     error_budget: float | None = Field(default=None, gt=0, lt=1)
     """Share of out-of-scope queries that may be routed to an edit; unset: the classifier's own."""

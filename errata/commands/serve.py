@@ -65,7 +65,11 @@ DataDir = Annotated[
 ]
 Classifier = Annotated[
     str | None,
-    _routing_flag("NAME", "The scope classifier: features, subject or cosine.", "features"),
+    _routing_flag(
+        "NAME",
+        "The scope classifier: two_stage, features, serac_embed, serac_cross, subject or cosine.",
+        "two_stage",
+    ),
 ]
 ErrorBudget = Annotated[
     float | None,

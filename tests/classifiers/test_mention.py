@@ -13,6 +13,7 @@ from classifiers.mention import (
     focus_of,
     frame_of,
     is_covered,
+    missing_likeness,
     names_in,
     prepare,
 )
@@ -92,3 +93,21 @@ def test_only_the_end_of_a_huge_text_is_read() -> None:
     text = prepare("Messi. " * 100_000 + "Where is Paris?")
     assert len(text.text) == TEXT_CHARS_MAX
     assert find_subject(text, (prepare("Paris"),)) is not None
+
+
+@pytest.mark.parametrize(
+    ("query", "low", "high"),
+    [
+        ("Which sport does Hristo Stoichhkov play?", 0.9, 1.0),  # A slip of the finger.
+        ("Which sport does Hristo Botev play?", 0.0, 0.6),  # Somebody else.
+        ("Which sport does Hristo play?", 0.0, 0.6),  # A name cut short.
+        ("Which sport does Hristo Stoichkov play?", 1.0, 1.0),
+    ],
+)
+def test_the_words_missing_of_a_name_are_looked_for_beside_its_mention(
+    query: str, low: float, high: float
+) -> None:
+    text, name = prepare(query), prepare("Hristo Stoichkov")
+    place = find_subject(text, (name,))
+    assert place is not None
+    assert low <= missing_likeness(text, place, name) <= high

@@ -40,7 +40,7 @@ def test_cases_of_an_edit_are_of_every_kind(book: Phrasebook) -> None:
     made = [c for s in range(40) for c in book_cases(7, EDIT, small_cases(book), Random(s))]
     kinds = {case.kind for case in made}
     assert kinds == {
-        "edit_prompt", "own_phrase", "same_subject", "confusable_subject", "neighbour",
+        "edit_prompt", "own_phrase", "same_subject", "confusable_subject", "other_edit",
         "target_asked", "general", *LESSON_KINDS,
     }  # fmt: skip
     assert all(case.home == 7 and "{}" not in case.text for case in made)
