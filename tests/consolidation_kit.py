@@ -16,8 +16,9 @@ from memory.record import DEFAULT_NAMESPACE, Edit, EditDraft, Namespace
 from runtime.consolidation.compute import MakeEditor, compute
 from runtime.consolidation.contract import Progress
 from runtime.consolidation.editions import Editions
-from runtime.consolidation.job import Consolidator, JobSettings
+from runtime.consolidation.job import Consolidator
 from runtime.consolidation.operations import Estimate, JobRequest, Operation, OperationStore
+from runtime.consolidation.settings import JobSettings
 from runtime.consolidation.spec import GateLimits, ProbeSettings
 from runtime.consolidation.store import EditionStore
 from runtime.consolidation.worker import ProcessWorker, Worker

@@ -11,8 +11,9 @@ from memory.edit_memory import EditMemory
 from runtime.config import ConsolidationSection
 from runtime.consolidation.editions import Editions
 from runtime.consolidation.estimate import MIB, estimator, half_of_memory
-from runtime.consolidation.job import Consolidator, JobSettings
+from runtime.consolidation.job import Consolidator
 from runtime.consolidation.operations import OperationStore
+from runtime.consolidation.settings import JobSettings
 from runtime.consolidation.spec import GateLimits
 from runtime.consolidation.store import EditionStore
 from runtime.consolidation.worker import ProcessWorker, Worker

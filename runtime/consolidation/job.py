@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,13 @@ from memory.errors import (
     Cancelled,
     ConsolidationFailed,
     ConsolidationRunning,
-    EditionUnusable,
     ErrataError,
     InvalidInput,
-    NotFound,
     RequestIdReused,
     WrongState,
 )
-from memory.record import EDITION_BASE, Namespace
-from runtime.consolidation.contract import Fact
-from runtime.consolidation.edition import EditionRecord, HeldEdit
+from memory.record import EDITION_BASE
+from runtime.consolidation.edition import EditionRecord
 from runtime.consolidation.editions import Editions
 from runtime.consolidation.operations import (
     Estimate,
@@ -44,17 +41,11 @@ from runtime.consolidation.operations import (
     State,
 )
 from runtime.consolidation.phrasebook import PhraseBook
+from runtime.consolidation.rebuild import rebuild_request
+from runtime.consolidation.results import edition_record, facts_of
 from runtime.consolidation.selection import Selection, changed_since, select
-from runtime.consolidation.spec import (
-    GateLimits,
-    JobSpec,
-    ProbeSettings,
-    Verdict,
-    read_delta,
-    read_spec,
-    read_verdict,
-    write_spec,
-)
+from runtime.consolidation.settings import JobSettings, job_spec
+from runtime.consolidation.spec import JobSpec, read_delta, read_spec, read_verdict, write_spec
 from runtime.consolidation.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -62,27 +53,6 @@ logger = logging.getLogger(__name__)
 SELECTIONS_MAX = 3  # How often a job begins anew because its edits changed while it ran.
 COMPUTING = {stage.value: stage for stage in (Stage.COVARIANCE, Stage.TARGETS, Stage.SOLVING)}
 COMPUTING[Stage.GATING.value] = Stage.GATING
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSettings:
-    """What all jobs of a server share."""
-
-    editors: tuple[str, ...]  # Names that may be asked for.
-    editor: str  # When the request names none.
-    model: str  # Folder or hub name of the served model.
-    fingerprint: str
-    dtype: str  # fp32, bf16, fp16
-    device: str = "cpu"
-    threads: int = 1
-    niceness: int = 19
-    memory_cap_bytes: int = 0  # 0: no cap.
-    corpus: str = ""
-    facts_file: str = ""
-    relations_file: str = ""
-    gate: GateLimits = field(default_factory=GateLimits)
-    probes: ProbeSettings = field(default_factory=ProbeSettings)
-    rebuild: bool = True  # Makes a new edition when one had to be left.
 
 
 EstimateJob = Callable[[int], Estimate]  # From the number of edits.
@@ -323,7 +293,7 @@ class Consolidator:
             ),
             default=EDITION_BASE,
         )
-        record = self._record(name, spec, verdict, delta.settings)
+        record = edition_record(spec, verdict, delta.settings, created_at_s=self._clock())
         return self.editions.store.write(record, delta.matrices, above=known_max)
 
     def _select(self, name: str, request: JobRequest) -> JobSpec:
@@ -331,27 +301,7 @@ class Consolidator:
         selection = select(self._memory.snapshot(), request, self._book)
         self._check_size(request, selection)
         self.operations.update(name, edits=len(selection.facts), left_out=len(selection.left_out))
-        return JobSpec(
-            job=name,
-            namespace=request.namespace,
-            editor=request.editor,
-            settings=request.settings,
-            facts=selection.facts,
-            former=selection.former,
-            model=settings.model,
-            fingerprint=settings.fingerprint,
-            dtype=settings.dtype,
-            device=settings.device,
-            threads=settings.threads,
-            niceness=settings.niceness,
-            memory_bytes=settings.memory_cap_bytes,
-            cache=str(self._folder / "cache"),
-            corpus=settings.corpus,
-            facts_file=settings.facts_file,
-            relations_file=settings.relations_file,
-            gate=settings.gate,
-            probes=settings.probes,
-        )
+        return job_spec(name, request, selection, settings, cache=self._folder / "cache")
 
     def _activate(self, name: str, record: EditionRecord) -> bool:
         """Activates what was written, when asked to; whether the job is done."""
@@ -364,7 +314,7 @@ class Consolidator:
                     record.namespace, record.number, reason=f"operations/{name}"
                 )
             except WrongState:
-                if changed_since(self._memory.snapshot(), request, _facts(record)):
+                if changed_since(self._memory.snapshot(), request, facts_of(record)):
                     raise ConsolidationFailed(
                         f"edition {record.number} was written, but edits that it was computed "
                         "from are no longer in force or say something else; consolidate again"
@@ -381,35 +331,6 @@ class Consolidator:
             sequence=sequence,
         )
         return True
-
-    def _record(
-        self, name: str, spec: JobSpec, verdict: Verdict, settings: object
-    ) -> EditionRecord:
-        said = {edit.edit_id: edit for edit in verdict.edits}
-        return EditionRecord(
-            number=EDITION_BASE,  # The store gives the number.
-            namespace=Namespace(spec.namespace),
-            base_fingerprint=spec.fingerprint,
-            model=spec.model,
-            editor=spec.editor,
-            settings=dict(settings) if isinstance(settings, dict) else {},
-            edits=tuple(
-                HeldEdit(
-                    edit_id=fact.edit_id,
-                    revision=fact.revision,
-                    subject=fact.subject,
-                    prompt=fact.prompt,
-                    target=fact.target,
-                    took=said[fact.edit_id].took,
-                    reason=said[fact.edit_id].reason,
-                )
-                for fact in spec.facts
-            ),
-            measures=verdict.measures,
-            matrices=(),
-            created_at_s=self._clock(),
-            job=name,
-        )
 
     def _enter(self, name: str, stage: Stage) -> None:
         """Notes the stage, durably. Raises Cancelled between stages."""
@@ -462,7 +383,9 @@ class Consolidator:
             return
         snapshot = self._memory.snapshot()
         for namespace in snapshot.namespaces:
-            request = self._rebuild_of(namespace)
+            request = rebuild_request(
+                namespace, self._memory, self.editions.store, self.operations, self._settings
+            )
             if request is None:
                 continue
             try:
@@ -471,39 +394,3 @@ class Consolidator:
                 return  # Looked at again when that one has ended.
             except ErrataError as error:
                 logger.info("no new edition for namespace %s: %s", namespace, error)
-
-    def _rebuild_of(self, namespace: Namespace) -> JobRequest | None:
-        """Returns the job for a namespace that left an edition; None when it did not."""
-        activations = self._memory.activations(namespace)
-        if len(activations) < 2 or not activations[-1].automatic:
-            return None
-        last, left = activations[-1], activations[-2]
-        former = self._request_of(left.edition)
-        return JobRequest(
-            namespace=namespace,
-            editor=former.editor if former else self._settings.editor,
-            settings=former.settings if former else {},
-            edit_ids=tuple(edit_id for edit_id, _ in left.contents),
-            request_id=f"rebuild-{last.sequence}",  # Once for each time it was left.
-        )
-
-    def _request_of(self, edition: int) -> JobRequest | None:
-        """Returns what made an edition, so that the next one is made so too; None if forgotten."""
-        try:
-            job = self.editions.store.record(edition).job
-            return self.operations.get(job).request
-        except (NotFound, EditionUnusable):
-            return None
-
-
-def _facts(record: EditionRecord) -> tuple[Fact, ...]:
-    return tuple(
-        Fact(
-            edit_id=edit.edit_id,
-            revision=edit.revision,
-            subject=edit.subject,
-            prompt=edit.prompt,
-            target=edit.target,
-        )
-        for edit in record.edits
-    )
