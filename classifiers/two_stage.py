@@ -24,6 +24,7 @@ from classifiers.calibrated import threshold_within
 from classifiers.calibration import Curve, Floats, ReliabilityBin, curve_from_record
 from classifiers.cross_encoder import WEIGHTS_FILE as CROSS_FILE
 from classifiers.cross_encoder import CrossEncoder
+from classifiers.cross_pairs import MARK, edit_side
 from classifiers.trees import TreeEnsemble, ensemble_from_record
 from classifiers.two_stage_features import (
     CHEAP,
@@ -101,6 +102,7 @@ class TwoStageClassifier:
                     f"{given} is in use; use the two that belong together, or fit again with "
                     "python -m classifiers.train_two_stage"
                 )
+        cross.judge([(edit_side(MARK, MARK), MARK)])  # The first one is slow; not in a query.
         return cls(weights, cross)
 
     @property

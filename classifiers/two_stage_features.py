@@ -49,7 +49,7 @@ def cheap_rows(query: Query, candidates: Sequence[Candidate]) -> Floats:
     partial = np.flatnonzero((plain[:, _SHARE] > 0) & (plain[:, _SHARE] < 1))
     if len(partial):
         text = prepare(query.text)
-        for row in partial:
+        for row in partial.tolist():
             likeness[row] = _missing_likeness(text, candidates[row].edit)
     table: Floats = np.column_stack([plain, likeness])
     return table
