@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
     parser.add_argument("--cross", type=Path, default=CROSS_FILE)
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
-    parser.add_argument("--homes", type=int, default=900, help="edits that cases are made about")
+    parser.add_argument("--homes", type=int, default=440, help="edits that cases are made about")
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
     parser.add_argument("--dtype", default="bfloat16", help="of the encoder, for speed")
     parser.add_argument("--threads", type=int, default=1)
