@@ -78,7 +78,9 @@ def find_targets(
     work = _Work(model=model, sites=sites, place=place, lessons=lessons, essence=essence)
     search = _Search(work, initial.float().cpu(), objective)
     count = len(lessons)
-    waiting, active = list(range(count)), list[int]()
+    # Alike in length side by side: what is longer than the others of a batch costs all of them.
+    waiting = sorted(range(count), key=lambda fact: _replayed_columns(lessons[fact]))
+    active: list[int] = []
     while waiting or active:
         room = objective.batch_facts - len(active)
         active, waiting = active + waiting[:room], waiting[room:]
@@ -135,7 +137,7 @@ class _Search:
         size = delta.norm(dim=-1, keepdim=True) * self._decay[chosen]
         total = nll + self._how.kl_factor * kept + size.sum((1, 2))
         if not bool(torch.isfinite(total).all()):
-            wrong = [facts[i] for i in (~torch.isfinite(total)).nonzero().flatten().tolist()]
+            wrong = sorted(facts[i] for i in (~torch.isfinite(total)).nonzero().flatten().tolist())
             raise ConsolidationFailed(
                 f"the loss of facts {wrong[:8]} (counted from 0) is not finite; expected a model"
                 " that computes in float32 or bfloat16 and targets within its context"
@@ -225,6 +227,11 @@ class _Batch:
             # ROME, eq. 4: D_KL(P before || P after) at the essence prompt's end.
             kept = (self._clean.exp() * (self._clean - now)).sum(-1)
         return nll.cpu(), kept.cpu(), right.cpu()
+
+
+def _replayed_columns(rows: Sequence[Lesson]) -> int:
+    """Returns how many columns from the fact token on a fact's longest row takes."""
+    return max(len(row.prompt) - row.site + len(row.answer) for row in rows)
 
 
 def _columns(row: Lesson) -> range:
