@@ -49,6 +49,7 @@ class Remembering:
         self._model = model
         self._known: dict[bytes, Any] = {}
         self.device = model.device
+        self.config, self.generation_config = model.config, model.generation_config
 
     def __call__(self, *, input_ids: Tensor, **options: Any) -> Any:
         """Returns the model's output, computed once for the same tokens."""

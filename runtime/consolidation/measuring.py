@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from runtime.consolidation.tokens import Codec
+from runtime.engine.load import eos_ids
 
 BATCH_TOKENS = 4096  # Of one forward pass, padding included.
 
@@ -59,19 +60,24 @@ def judge(model: Any, rows: Sequence[Row], tick: Tick, *, keep_first: bool = Fal
 def greedy_answers(
     model: Any, codec: Codec, prompts: Sequence[str], tokens: int, tick: Tick
 ) -> list[Row]:
-    """Returns each prompt with the model's own first `tokens` tokens as its answer."""
+    """Returns each prompt with the model's own first `tokens` tokens as its answer.
+
+    An answer ends where the model ends it: what it would say after that is no answer.
+    """
     rows = [codec.prompt(prompt) for prompt in prompts]
     answers: list[tuple[int, ...]] = [()] * len(rows)
+    ends = eos_ids(model)
     for _ in range(tokens):
-        read = [(*row, *answer) for row, answer in zip(rows, answers, strict=True)]
+        open_ = [place for place, answer in enumerate(answers) if not ends & set(answer[-1:])]
+        read = [(*rows[place], *answers[place]) for place in open_]
         for group in _groups([len(row) for row in read]):
-            logits = _logits(model, [read[place] for place in group])
-            for index, place in enumerate(group):
-                best = int(logits[index, len(read[place]) - 1].argmax())
-                answers[place] = (*answers[place], best)
-            tick(len(group))
+            logits = _logits(model, [read[index] for index in group])
+            for line, index in enumerate(group):
+                best = int(logits[line, len(read[index]) - 1].argmax())
+                answers[open_[index]] = (*answers[open_[index]], best)
+        tick(len(rows))
     return [
-        Row(tokens=(*row, *answer), answer=tokens)
+        Row(tokens=(*row, *answer), answer=len(answer))
         for row, answer in zip(rows, answers, strict=True)
     ]
 

@@ -88,7 +88,7 @@ def load_model(
         name=Path(name_or_path).name if Path(name_or_path).is_dir() else name_or_path,
         fingerprint=fingerprint(model),
         context_tokens=_context_tokens(model.config, tokenizer),
-        eos_ids=_eos_ids(model),
+        eos_ids=eos_ids(model),
     )
 
 
@@ -214,7 +214,7 @@ def _context_tokens(config: Any, tokenizer: Any) -> int:
     return min(int(tokenizer.model_max_length), 4096)
 
 
-def _eos_ids(model: Any) -> frozenset[int]:
+def eos_ids(model: Any) -> frozenset[int]:
     """Returns the ids that end an answer, of the generation config and of the config."""
     ids: set[int] = set()
     for source in (model.generation_config, model.config.get_text_config(decoder=True)):
