@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
     parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
-    parser.add_argument("--steps", type=int, default=6000, help=f"batches of {BATCH} pairs")
+    parser.add_argument("--steps", type=int, default=3000, help=f"batches of {BATCH} pairs")
     parser.add_argument("--checkpoint", type=Path, default=None)
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
