@@ -51,6 +51,8 @@ CANDIDATES_MAX = 16
 REPORT_FILE = Path("evaluation/out/scope_report.json")
 ENCODINGS_TIMED = 200
 SHOWN_CHARS = 130
+# Half of these follow from no edit: they have no label that a reliability diagram could use.
+UNLABELLED = (("counterfact", "paraphrase as given"), ("counterfact", "paraphrase cleaned"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +240,8 @@ def main() -> None:
                     )
                 pairs = [(o.home_score, "recall" in row) for o in outcomes]
                 known = [(score, label) for score, label in pairs if score is not None]
+                if (row["data"], row["kind"]) in UNLABELLED:
+                    continue
                 scored.setdefault(str(row["classifier"]), []).extend(known)
         encoder.save()
     print_rows(rows)
