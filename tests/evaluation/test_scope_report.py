@@ -19,7 +19,7 @@ from evaluation.scope_fixtures import (
     held_out_relations,
     knowedit_fixture,
 )
-from evaluation.scope_report import asks_same, evaluate, print_rows
+from evaluation.scope_report import asks_same, evaluate, print_rows, worst
 from memory.record import Candidate, EditDraft, Query
 from tests.hash_encoder import HashEncoder
 from tests.phrasebooks import small_book
@@ -140,15 +140,15 @@ def test_rates_count_right_wrong_and_filler_answers(capsys: pytest.CaptureFixtur
         Probe(kind="else", text="Who won?", home=None, in_scope=False),
     )
     filler = EditDraft(subject="A very long name", prompt="A very long name is", target="x")
-    made = [
-        row
-        for row, _ in evaluate(
+    found = list(
+        evaluate(
             Fixture(name="made", edits=edits, probes=probes),
             [SubjectRule(), Everything()],
             CachedEncoder(HashEncoder(), None),
             fillers=[filler], size=3, limit=10, seed=0,
         )
-    ]  # fmt: skip
+    )  # fmt: skip
+    made = [row for row, _ in found]
     rule_asked, all_asked, rule_else, all_else = made
     assert (rule_asked["recall"], rule_asked["wrong_edit"]) == (1.0, 0.0)
     assert (all_asked["recall"], all_asked["wrong_edit"], all_asked["by_filler"]) == (0.0, 1.0, 2)
@@ -157,3 +157,7 @@ def test_rates_count_right_wrong_and_filler_answers(capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert "made: asked *" in shown
     assert "100.0 [" in shown
+    missed = worst(found[1][1], in_scope=True, count=1)
+    assert missed == ["0.030 at home, 0.160 best | Where was Ada born? | A very long name is x"]
+    assert worst(found[0][1], in_scope=True, count=5) == []
+    assert len(worst(found[3][1], in_scope=False, count=5)) == 1
