@@ -8,6 +8,7 @@ must pass and the twenty must be refused; what refused each is printed. Ends wit
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,11 @@ from runtime.consolidation.contract import Fact, MatrixDelta
 from runtime.consolidation.corpus import FactSentences
 from runtime.consolidation.editors import EDITORS
 from runtime.consolidation.gate import measure, weigh
-from runtime.consolidation.hyperparameters import Hyperparameters, hyperparameters_for
+from runtime.consolidation.hyperparameters import (
+    Hyperparameters,
+    hyperparameters_for,
+    with_changes,
+)
 from runtime.consolidation.measuring import judge, target_rows
 from runtime.consolidation.phrasebook import PhraseBook
 from runtime.consolidation.probes import Probes, build_probes, given_paraphrases
@@ -74,13 +79,13 @@ class Material:
 class Gate:
     """One model, its edits, and the questions that every change of it is asked."""
 
-    def __init__(self, model_name: str, edits: int, seed: int, cache: Path) -> None:
-        self.loaded = load_model(model_folder(model_name), device="cpu", dtype="fp32")
+    def __init__(self, options: argparse.Namespace, cache: Path) -> None:
+        self.loaded = load_model(model_folder(options.model), device="cpu", dtype="fp32")
         self.model, self.codec = self.loaded.model, Codec(self.loaded.tokenizer)
         self.book = PhraseBook.load(str(FACTS), str(RELATIONS))
         self.corpus = FactSentences(FACTS, RELATIONS)
-        self.cache = cache
-        self.facts = self._known(edits, seed)
+        self.cache, self.settings = cache, options.settings
+        self.facts = self._known(options.edits, options.seed)
         settings = ProbeSettings()
         texts = list(self.corpus.texts(4 * settings.texts, settings.seed))
         self.probes: Probes = build_probes(self.facts, self.book, texts, settings)
@@ -116,7 +121,7 @@ class Gate:
             self.model,
             self.loaded.tokenizer,
             fingerprint=self.loaded.fingerprint,
-            settings=replace(known, **settings),
+            settings=replace(with_changes(known, self.settings), **settings),
             corpus=self.corpus,
             cache_folder=self.cache,
         )
@@ -290,14 +295,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Does the gate refuse bad editions?")
     parser.add_argument("--model", default="pocket/base")
     parser.add_argument("--editor", default="memit", choices=sorted(EDITORS))
-    parser.add_argument("--edits", type=int, default=20)
+    parser.add_argument(
+        "--settings", type=json.loads, default={}, help="of the editor, as a JSON object"
+    )
+    parser.add_argument("--edits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="keeps second moments for another run")
     options = parser.parse_args(arguments)
     log = Log()
     with tempfile.TemporaryDirectory(prefix="errata-bench-") as folder:
         cache = options.cache or Path(folder)
-        gate = Gate(options.model, options.edits, options.seed, cache)
+        gate = Gate(options, cache)
         log(f"{len(gate.facts)} edits, such as: {gate.facts[0].prompt} {gate.facts[0].target}")
         honest, rows = refusals(gate, options.editor, log)
     print_table("spoiled editions", rows)
