@@ -36,6 +36,7 @@ class Hyperparameters:
     objective: Objective = field(default_factory=Objective)
     rome_clamp_factor: float = 4.0
     covariance_weight: float = 15000.0  # λ: how many tokens the old associations count for.
+    covariance_weight_per_edit: float = 0.0  # Added to λ for each edit of a change after the first.
     covariance_samples: int = 5000  # Texts.
     prefixes: int = 5
     prefix_tokens: int = 10
@@ -46,6 +47,10 @@ class Hyperparameters:
     nullspace_threshold: float = 2e-2  # AlphaEdit: share of the mean eigenvalue of C.
     nullspace_ridge: float = 10.0  # AlphaEdit: L₂.
     seed: int = 0
+
+    def old_weight(self, facts: int) -> float:
+        """Returns λ for a change of so many facts: many of them press harder on what is old."""
+        return self.covariance_weight + self.covariance_weight_per_edit * max(0, facts - 1)
 
     def as_settings(self) -> dict[str, object]:
         """Returns all values as plain ones, for an edition's record."""
@@ -122,6 +127,7 @@ TABLE: dict[tuple[str, int, int], Hyperparameters] = {
         ),
         rome_clamp_factor=1.0,
         covariance_weight=1000.0,
+        covariance_weight_per_edit=20.0,
         prefixes=3,
         contrast_subjects=2,
         nullspace_threshold=0.3,
@@ -197,6 +203,7 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "rome_clamp_factor": (values.rome_clamp_factor > 0, "above 0"),
         "batch_facts": (aim.batch_facts >= 1, "1 or more"),
         "covariance_weight": (values.covariance_weight > 0, "above 0"),
+        "covariance_weight_per_edit": (values.covariance_weight_per_edit >= 0, "0 or more"),
         "covariance_samples": (values.covariance_samples >= 1, "1 or more"),
         "prefixes": (0 <= values.prefixes <= 100, "0 to 100"),
         "prefix_tokens": (1 <= values.prefix_tokens <= 100, "1 to 100"),

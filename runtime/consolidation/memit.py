@@ -32,7 +32,7 @@ class MemitEditor:
             wanted=wanted,
             spread=spread_even,
             kernel=lambda layer, keys, missing: memit(
-                keys, missing, moments[layer], how.covariance_weight
+                keys, missing, moments[layer], how.old_weight(len(facts))
             ),
             progress=progress,
         )

@@ -51,7 +51,7 @@ class PmetEditor:
             wanted=rows.wanted(outputs[watched], targets.delta[:, 1]),
             spread=spread_root,
             kernel=lambda layer, keys, missing: memit(
-                keys, missing, moments[layer], how.covariance_weight
+                keys, missing, moments[layer], how.old_weight(len(facts))
             ),
             progress=progress,
         )

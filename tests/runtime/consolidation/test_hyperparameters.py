@@ -88,3 +88,11 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: object, said: str) -
 def test_a_layer_that_the_model_lacks_is_refused() -> None:
     with pytest.raises(InvalidInput, match="within 0 to 10: below the last block"):
         checked(with_changes(rule(12), {"layers": [11]}), 12)
+
+
+def test_old_associations_count_for_more_the_more_facts_a_change_holds() -> None:
+    values = with_changes(rule(8), {"covariance_weight": 100.0, "covariance_weight_per_edit": 2.0})
+    assert [100.0, 102.0, 298.0] == [values.old_weight(facts) for facts in (1, 2, 100)]
+    assert 100.0 == with_changes(values, {"covariance_weight_per_edit": 0}).old_weight(1000)
+    with pytest.raises(InvalidInput, match="covariance_weight_per_edit is -1; expected 0 or more"):
+        with_changes(values, {"covariance_weight_per_edit": -1})
