@@ -62,6 +62,14 @@ class Phrasebook:
         """Returns the relation of each phrasing; of several, the last."""
         return {phrase: relation for relation, listed in self.phrases.items() for phrase in listed}
 
+    def relations_by_phrase(self) -> dict[str, tuple[str, ...]]:
+        """Returns the relations of each phrasing, most often one."""
+        found: dict[str, tuple[str, ...]] = {}
+        for relation, listed in self.phrases.items():
+            for phrase in listed:
+                found[phrase] = (*found.get(phrase, ()), relation)
+        return found
+
     def part_of(self, relation: str) -> str:
         """Returns the split of a relation: TRAIN, FIT (one in ten) or TEST (one in ten)."""
         if relation in self.always_trained:

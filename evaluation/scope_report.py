@@ -8,8 +8,9 @@ rates, reliability bins of the calibrated classifiers and the milliseconds of th
 Retrieval is as in serving (nearest by vector and mentioned subjects); no model generates anything.
 Beyond a data set's own edits the memory is filled with others (evaluation/scope_fixtures.py);
 probes answered by one of those are counted apart. Some data hold several edits of one subject and
-question in other words. Where the phrasebook knows both wordings as one relation, a hit on such a
-twin is right, and counted apart; elsewhere it counts as a wrong edit, for every classifier alike.
+question in other words. Where the phrasebook knows both wordings as one relation, or as two that
+one answer may serve, a hit on such a twin is right, and counted apart; elsewhere it counts as a
+wrong edit, for every classifier alike.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -45,6 +46,8 @@ from evaluation.scope_fixtures import (
 from memory.encoder import MiniLmEncoder
 from memory.record import Candidate, Edit, EditDraft, Query
 from runtime.build import CLASSIFIERS, named
+
+SameQuestion = Callable[[EditDraft | Edit, str], bool]
 
 MEMORY_SIZES = (1, 100, 1000, 10_000)
 CANDIDATES_MAX = 16
@@ -78,7 +81,7 @@ def evaluate(
     """Yields one row per kind of probe and classifier, for a memory of `size` edits."""
     filled = (*fixture.edits, *fillers[: max(0, size - len(fixture.edits))])
     pool = RetrievalPool(filled, encoder, seed=seed)
-    relations = book.relation_by_phrase() if book is not None else {}
+    asks_same = twin_test(book)
     by_kind: dict[str, list[Probe]] = {}
     for probe in fixture.probes:
         by_kind.setdefault(probe.kind, []).append(probe)
@@ -91,7 +94,7 @@ def evaluate(
             found = pool.candidates(query, home=probe.home, size=size, k=CANDIDATES_MAX)
             for number, classifier in enumerate(classifiers):
                 outcome = _outcome(
-                    classifier, query, probe, found, own=len(fixture.edits), relations=relations
+                    classifier, query, probe, found, own=len(fixture.edits), asks_same=asks_same
                 )
                 outcomes[number].append(outcome)
         for number, classifier in enumerate(classifiers):
@@ -104,7 +107,7 @@ def evaluate(
 
 def _outcome(
     classifier: ScopeClassifier, query: Query, probe: Probe, found: list[tuple[int, Candidate]], *,
-    own: int, relations: Mapping[str, str],
+    own: int, asks_same: SameQuestion,
 ) -> Outcome:  # fmt: skip
     threshold = classifier.threshold()
     candidates = [candidate for _, candidate in found]
@@ -116,7 +119,7 @@ def _outcome(
     if hits:
         number, candidate = found[-max(hits)[1]]
         at_its_own = number == probe.home and probe.in_scope
-        twin = not at_its_own and asks_same(candidate.edit, query.text, relations)
+        twin = not at_its_own and asks_same(candidate.edit, query.text)
         right = at_its_own or twin
     top = max(((score, -place) for place, score in enumerate(scores)), default=None)
     at_home = [score for (n, _), score in zip(found, scores, strict=True) if n == probe.home]
@@ -137,13 +140,23 @@ def _outcome(
     )
 
 
-def asks_same(edit: EditDraft | Edit, text: str, relations: Mapping[str, str]) -> bool:
-    """Whether a text is the edit's prompt, or its question in a wording of the same relation."""
-    if edit.prompt == text:
-        return True
-    frames = [words.replace(edit.subject, "{}").strip() for words in (edit.prompt, text)]
-    told, asked = (relations.get(frame) for frame in frames)
-    return edit.subject in text and told is not None and told == asked
+def twin_test(book: Phrasebook | None) -> SameQuestion:
+    """Returns a test whether a text is an edit's prompt, or asks its question in other words.
+
+    By the book: in a wording of the same relation, or of one that the same answer may serve.
+    """
+    relations = book.relations_by_phrase() if book is not None else {}
+
+    def asks_same(edit: EditDraft | Edit, text: str) -> bool:
+        if edit.prompt == text or book is None or edit.subject not in text:
+            return edit.prompt == text
+        told, asked = (
+            relations.get(words.replace(edit.subject, "{}").strip(), ())
+            for words in (edit.prompt, text)
+        )
+        return any(not book.differ(one, other) for one in told for other in asked)
+
+    return asks_same
 
 
 def _rates(outcomes: Sequence[Outcome], *, in_scope: bool) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from evaluation.scope_fixtures import (
     held_out_relations,
     knowedit_fixture,
 )
-from evaluation.scope_report import asks_same, evaluate, print_rows, worst
+from evaluation.scope_report import evaluate, print_rows, twin_test, worst
 from memory.record import Candidate, EditDraft, Query
 from tests.hash_encoder import HashEncoder
 from tests.phrasebooks import small_book
@@ -114,20 +115,27 @@ class Everything:
     [
         ("Ada was born in", True),
         ("Where was Ada born?", True),
+        ("Which country is Ada from?", True),  # One answer may serve both.
         ("Where did Ada die?", False),
         ("Where was Kurt born?", False),
         ("Ada came from", False),
     ],
 )
-def test_a_twin_asks_for_the_same_relation_of_the_same_subject(text: str, same: bool) -> None:
-    relations = {
-        "{} was born in": "P19",
-        "Where was {} born?": "P19",
-        "Where did {} die?": "P20",
-        "Where was Kurt born?": "P19",
-    }
+def test_a_twin_asks_for_the_same_of_the_same_subject(
+    text: str, same: bool, tmp_path: Path
+) -> None:
+    book = replace(
+        small_book(tmp_path),
+        phrases={
+            "P19": ("{} was born in", "Where was {} born?"),
+            "P20": ("Where did {} die?",),
+            "P27": ("Which country is {} from?",),
+        },
+        alike=frozenset({frozenset({"P19", "P27"})}),
+    )
     draft = EditDraft(subject="Ada", prompt="Ada was born in", target="Rome")
-    assert same is asks_same(draft, text, relations)
+    assert same is twin_test(book)(draft, text)
+    assert (text == draft.prompt) is twin_test(None)(draft, text)
 
 
 def test_rates_count_right_wrong_and_filler_answers(capsys: pytest.CaptureFixture[str]) -> None:
