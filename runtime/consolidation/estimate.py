@@ -11,6 +11,7 @@ from runtime.engine.contract import EngineInfo
 MIB = 2**20
 WORD = 4  # Bytes of a float32.
 LAYERS_TOUCHED = 6  # Of the editors' tables, at most.
+COLUMNS_EACH = 64  # Rows of an edit, at most: its prompts, after each prefix, and what is kept.
 PROGRAM_BYTES = 300 * MIB  # What torch maps besides, once it computes.
 PASS_TOKENS = 4096  # Of one forward pass at the gate; an editor's passes are smaller.
 PASS_COPIES = 3  # Logits, their log-softmax and its gradient.
@@ -29,9 +30,9 @@ def estimator(info: EngineInfo, *, memory_cap_bytes: int) -> Callable[[int], Est
     def estimate(edits: int) -> Estimate:
         moments = LAYERS_TOUCHED * inner * inner * 8 * 2
         logits = PASS_TOKENS * info.vocab_size * WORD * PASS_COPIES
-        rows = edits * 64 * (inner + width) * 8
-        rank = min(edits, width)
-        edition = LAYERS_TOUCHED * WORD * min(rank * (inner + width), inner * width)
+        columns = edits * COLUMNS_EACH
+        rows = columns * (inner + width) * 8
+        edition = LAYERS_TOUCHED * WORD * min(columns * (inner + width), inner * width)
         return Estimate(
             edits=edits,
             memory_bytes=PROGRAM_BYTES + 3 * info.parameters * WORD + moments + logits + rows,
