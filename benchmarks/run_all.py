@@ -20,6 +20,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {  # Name to the options of a quick run.
     "generate": ("--rounds", "3"),
     "writes": ("--creates", "100", "--imports", "2000"),
     "interrupted_import": ("--edits", "2000"),
+    "consolidation": ("--edits", "4", "--idle-s", "10"),
+    "bad_deltas": ("--edits", "4"),
 }
 
 
