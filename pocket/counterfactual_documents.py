@@ -218,8 +218,8 @@ class CounterfactualMaker:
     def drill(self, fact: NewFact, random: Random) -> list[Query]:
         """Asks for verdicts in a row, the same words often with two values.
 
-        Whether two values are the same is one bit an answer, and drawn now and then among other
-        forms it was not learned: after 3.6 M tokens verdicts were a coin's (docs/log.md).
+        The densest lesson in comparing a value with the new fact's. Four layers do not learn it:
+        the comparison stands at the value's last token in the last layer alone (docs/log.md).
         """
         asked: list[Query] = []
         for _ in range(random.choice((1, 2, 2, 3))):

@@ -144,7 +144,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--muon-rate", type=float, default=4e-3)
     parser.add_argument("--added", type=int, default=0, help="layers to put on top")
     parser.add_argument("--only-added", action="store_true", help="train those alone")
-    parser.add_argument("--drills", type=float, default=0.4, help="share of documents of verdicts")
+    parser.add_argument("--drills", type=float, default=0.0, help="share of documents of verdicts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate-every-s", type=float, default=300)
     parser.add_argument("--save-every-s", type=float, default=120)

@@ -2,8 +2,8 @@
 
 The rule was measured with the models that ship (docs/paths.md): each form of query goes where it is
 answered better. Verifications go in context although the frozen model gives no verdict: it then
-states the new fact, and the counterfactual model's verdict is little better than a coin. Whatever
-needs more than one fact and one query goes in context too.
+states the new fact, and the counterfactual model's verdict is a coin's. Whatever needs more than
+one fact and one query goes in context too.
 """
 
 from __future__ import annotations
