@@ -143,11 +143,13 @@ def _outcome(
 def twin_test(book: Phrasebook | None) -> SameQuestion:
     """Returns a test whether a text is an edit's prompt, or asks its question in other words.
 
-    By the book: in a wording of the same relation, or of one that the same answer may serve.
+    By the book: in a wording of the same relation, or of one that the same answer may serve. Where a
+    text has several sentences, the last one asks.
     """
     relations = book.relations_by_phrase() if book is not None else {}
 
     def asks_same(edit: EditDraft | Edit, text: str) -> bool:
+        text = text.rsplit(". ", 1)[-1] if edit.prompt != text else text
         if edit.prompt == text or book is None or edit.subject not in text:
             return edit.prompt == text
         told, asked = (

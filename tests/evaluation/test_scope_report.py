@@ -119,6 +119,8 @@ class Everything:
         ("Where did Ada die?", False),
         ("Where was Kurt born?", False),
         ("Ada came from", False),
+        ("Kurt was born in Brno. Where was Ada born?", True),
+        ("Ada was born in Rome. Where was Kurt born?", False),
     ],
 )
 def test_a_twin_asks_for_the_same_of_the_same_subject(
