@@ -25,6 +25,7 @@ _SENTENCE_END = re.compile(
 _ABBREVIATION = re.compile(
     r"(?:\b[A-Z]|\b(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt|No|vs|Prof|Inc|Ltd|Co|Corp|Bros|Ave|Ft))\.\s+$"
 )
+_NUMBER = re.compile(r"\d|^[ivxlcdm]+$")  # Of a folded word: digits in it, or a Roman numeral.
 _NEXT_WORD = re.compile(r"[ -](\w+)")
 _LAST_WORD = re.compile(r"(\w+)[ -]$")
 _JOINERS = frozenset({"of", "the", "and", "de", "la", "von", "van", "di", "da", "del", "in"})
@@ -102,7 +103,8 @@ def missing_likeness(query: Text, place: Place, surface: Text) -> float:
 
     Near 1 for a slip of the finger ("Hristo Stoichhkov"), near 0 for another name that shares a
     word ("Hristo Botev") and for a name cut short. The mean over the missing words of each one's
-    best match (Ratcliff and Obershelp's ratio); 1 where none is missing.
+    best match (Ratcliff and Obershelp's ratio); 1 where none is missing. A number is no slip of
+    another one ("Gregory IX" and "Gregory X"): missing, it is like nothing.
     """
     inside = [
         index for index, (start, _) in enumerate(query.words) if place.start <= start < place.end
@@ -115,6 +117,8 @@ def missing_likeness(query: Text, place: Place, surface: Text) -> float:
     beside = (*before, *query.folded[inside[-1] + 1 : inside[-1] + 1 + BESIDE_WORDS])
     best = [
         max((SequenceMatcher(None, word, other).ratio() for other in beside), default=0.0)
+        if not _NUMBER.search(word)
+        else 0.0
         for word in missing
     ]
     return sum(best) / len(best) if best else 1.0

@@ -143,8 +143,8 @@ def _outcome(
 def twin_test(book: Phrasebook | None) -> SameQuestion:
     """Returns a test whether a text is an edit's prompt, or asks its question in other words.
 
-    By the book: in a wording of the same relation, or of one that the same answer may serve. Where a
-    text has several sentences, the last one asks.
+    By the book: in a wording of the same relation, or of one that the same answer may serve. Of
+    several sentences the last one asks.
     """
     relations = book.relations_by_phrase() if book is not None else {}
 

@@ -111,3 +111,17 @@ def test_the_words_missing_of_a_name_are_looked_for_beside_its_mention(
     place = find_subject(text, (name,))
     assert place is not None
     assert low <= missing_likeness(text, place, name) <= high
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("Gregory IX", "Which position did Gregory X hold?"),
+        ("Nissan R89C", "Who makes the Nissan R88C?"),
+    ],
+)
+def test_a_number_is_no_slip_of_another_one(name: str, query: str) -> None:
+    text, surface = prepare(query), prepare(name)
+    place = find_subject(text, (surface,))
+    assert place is not None
+    assert missing_likeness(text, place, surface) == 0.0
