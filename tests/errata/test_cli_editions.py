@@ -68,7 +68,7 @@ def test_the_life_of_an_edition_as_people_type_it(
     assert head.split("\t") == ["MEASURE", "BEFORE", "AFTER", "ASKED FOR", "PROBES", "PASSED"]
     assert rows[0].startswith("reliability\t0.000\t1.000\t>= 0\t2\tyes")
     assert "Edition 1 holds 2 of 2 edits in 1 matrix of rank" in ran.out
-    assert "asking the gate's questions" in ran.err
+    assert "Job consolidate-" in ran.err
     assert "errata editions activate 0" in ran.err
     kit.bench.add(1)
     run("consolidate", *SET, "--no-activate")
