@@ -8,9 +8,8 @@ rates, reliability bins of the calibrated classifiers and the milliseconds of th
 Retrieval is as in serving (nearest by vector and mentioned subjects); no model generates anything.
 Beyond a data set's own edits the memory is filled with others (evaluation/scope_fixtures.py);
 probes answered by one of those are counted apart. Some data hold several edits of one subject and
-question in other words. Where the phrasebook knows both wordings as one relation, or as two that
-one answer may serve, a hit on such a twin is right, and counted apart; elsewhere it counts as a
-wrong edit, for every classifier alike.
+question in other words. Where the phrasebook knows both wordings as one relation, a hit on such a
+twin is right, and counted apart; elsewhere it counts as a wrong edit, for every classifier alike.
 """
 
 from __future__ import annotations
@@ -143,8 +142,7 @@ def _outcome(
 def twin_test(book: Phrasebook | None) -> SameQuestion:
     """Returns a test whether a text is an edit's prompt, or asks its question in other words.
 
-    By the book: in a wording of the same relation, or of one that the same answer may serve. Of
-    several sentences the last one asks.
+    By the book: in a wording of the same relation. Of several sentences the last one asks.
     """
     relations = book.relations_by_phrase() if book is not None else {}
 
@@ -156,7 +154,7 @@ def twin_test(book: Phrasebook | None) -> SameQuestion:
             relations.get(words.replace(edit.subject, "{}").strip(), ())
             for words in (edit.prompt, text)
         )
-        return any(not book.differ(one, other) for one in told for other in asked)
+        return not set(told).isdisjoint(asked)
 
     return asks_same
 

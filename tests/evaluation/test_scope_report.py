@@ -115,7 +115,7 @@ class Everything:
     [
         ("Ada was born in", True),
         ("Where was Ada born?", True),
-        ("Which country is Ada from?", True),  # One answer may serve both.
+        ("Which country is Ada from?", False),  # Though one answer may serve both.
         ("Where did Ada die?", False),
         ("Where was Kurt born?", False),
         ("Ada came from", False),
