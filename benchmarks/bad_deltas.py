@@ -257,13 +257,13 @@ def subtle(material: Material) -> Mapping[str, Change]:
         "one layer too high": moved(honest, 1),
         "one layer too low": moved(honest, -1),
         "half the norm too much": times(honest, 1.5),
-        "half the norm too little": times(honest, 0.5),
+        "one matrix three times as strong": {**honest, first: 3.0 * honest[first]},
         "one edit's sign flipped": plus(honest, material.one_edit, -2.0),
         "bleeds onto neighbours": plus(honest, material.bleeding),
         "bleeds a little onto neighbours": plus(honest, material.bleeding, 0.7),
         "old associations not kept": material.careless,
         "one matrix's sign flipped": {**honest, first: -honest[first]},
-        "noise of half the norms on top": plus(honest, noise_like(honest), 0.5),
+        "noise of the same norms on top": plus(honest, noise_like(honest)),
     }
 
 
