@@ -155,7 +155,13 @@ class Gate:
             honest=self.compute(self.facts, editor),
             one_edit=self.compute(self.facts[:1], editor),
             bleeding=self.compute(self.bleeding(), editor),
-            careless=self.compute(self.facts, editor, covariance_weight=weight / 1000),
+            careless=self.compute(
+                self.facts,
+                editor,
+                covariance_weight=weight / 1000,
+                contrast_subjects=0,
+                contrast_sentences=0,
+            ),
             others=self.compute(turned, editor),
             last_module=sites.mlp_out(sites.layers - 1),
         )
