@@ -88,7 +88,7 @@ def recorded_paraphrases(
         asked = asked.replace(subject, "{}")
         if book.follows(asked):
             follows.append((prompt, asked.replace("{}", MARK), record["target_new"]))
-        elif asked in book.astray:
+        elif book.follows(asked) is False:
             unlike.setdefault(prompt, set()).add(asked.replace("{}", MARK))
     return tuple(
         Rephrased(edit=prompt, query=asked, target=target, unlike=tuple(sorted(unlike[prompt])))
