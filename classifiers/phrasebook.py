@@ -9,7 +9,6 @@ the others some fit calibration and thresholds, and some are held out for report
 from __future__ import annotations
 
 import hashlib
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
