@@ -4,9 +4,9 @@ SERAC, Mitchell et al. 2022, arXiv 2206.06520, section 3.2, trains its counterfa
 (edit, query, answer) with queries in scope only, in the edit's own form, its rephrase and, for
 "QA-hard", implications and True/False. Here the query also comes as a yes-or-no question, a choice,
 a reversed question, a request for a full sentence, with chatter before it, with a pronoun, in a
-chat. And where SERAC's model never sees a query out of scope, one query in twenty-five is one,
-answered `unknown`: a router lets a few through, and what does not follow from the edit should not
-be said.
+chat. Beside a claim stands the note that the server writes (runtime/paths/notes.py). And where
+SERAC's model never sees a query out of scope, one query in fifty is one, answered `unknown`: a
+router lets a few through, and what does not follow from the edit should not be said.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from memory.record import DEFAULT_NAMESPACE, Edit, EditId
 from pocket.counterfactual_forms import (
     CHOICE_WRAPS,
+    CLAIM_WRAPS,
+    DENIAL_WRAPS,
     FORM_WRAPS,
     NAMING,
     PRONOUNS,
@@ -25,6 +28,8 @@ from pocket.counterfactual_forms import (
     TRUTH_WRAPS,
     VALUE,
     WHETHER_WRAPS,
+    denied,
+    doubted,
     is_statement,
     reversals,
     whether,
@@ -33,8 +38,10 @@ from pocket.counterfactual_forms import (
 )
 from pocket.in_context import END_MARK, ContextMaker, NewFact, Piece
 from pocket.templates import ASSISTANT, SYSTEM, USER, fill, formatted, is_question, styled
+from runtime.paths.notes import claim_note
 
 UNKNOWN = "unknown"
+DENIALS = 0.45  # Share of verifications that deny or doubt: harder, so more of them.
 VERDICT_WEIGHT = 1.5  # A yes or no is one token, and the hardest one to learn.
 VERDICTS = (  # In the same words; the first does not tell the second, and half of all are true.
     *((True, False), (False, True), (False, False)),
@@ -74,6 +81,18 @@ class Wording:
         return self.words.replace(VALUE, value), self.yes if holds else self.no
 
 
+def note_on(fact: NewFact, prompt: str) -> str:
+    """Returns what the server notes beside the fact for this query, mostly nothing."""
+    edit = Edit(
+        id=EditId("lesson"),
+        namespace=DEFAULT_NAMESPACE,
+        subject=fact.subject,
+        prompt=fill(fact.used, fact.subject),
+        target=fact.target,
+    )
+    return claim_note(prompt, edit)
+
+
 def confusable(first: str, second: str) -> bool:
     """Says whether a question of one relation may ask for what the other states."""
     return first == second or any({first, second} <= group for group in CONFUSABLE)
@@ -93,13 +112,13 @@ class CounterfactualMaker:
     context: ContextMaker
     shares: dict[str, float] = field(
         default_factory=lambda: {
-            "copy": 0.08,
-            "update": 0.52,
-            "whether": 0.04,
+            "copy": 0.07,
+            "update": 0.42,
+            "whether": 0.18,
             "choice": 0.07,
-            "reversed": 0.14,
-            "sentence": 0.12,
-            "unknown": 0.03,
+            "reversed": 0.13,
+            "sentence": 0.11,
+            "unknown": 0.02,
         }
     )
     drills: float = 0.0  # Share of documents that ask for verdicts alone.
@@ -123,11 +142,20 @@ class CounterfactualMaker:
         pieces: list[Piece] = [(line + "\n", 0.0)]
         for prompt, answer in asked:
             shown = formatted(prompt, random) if random.random() < 0.15 else prompt
-            pieces += [(f"Prompt: {shown}", 0.0), weighed(answer)]
+            note = note_on(fact, shown)
+            noted = f"{note}\n" if note else ""
+            pieces += [(f"{noted}Prompt: {shown}", 0.0), weighed(answer)]
         return pieces
 
     def dialogue(self, fact: NewFact, line: str, asked: list[Query], random: Random) -> list[Piece]:
-        """Returns the chat form, now and then after a turn about the subject or something else."""
+        """Returns the chat form, now and then after a turn about the subject or something else.
+
+        A note stands in the system turn, so a query that has one is asked alone.
+        """
+        notes = [note_on(fact, prompt) for prompt, _ in asked]
+        if any(notes):
+            place = next(place for place, note in enumerate(notes) if note)
+            asked, line = asked[place : place + 1], f"{line}\n{notes[place]}"
         pieces: list[Piece] = [(f"{SYSTEM} {line}", 0.0)]
         if random.random() < 0.3:
             opening = fill(random.choice(NAMING), fact.subject)
@@ -155,6 +183,8 @@ class CounterfactualMaker:
             made = self.sentence(fact, random)
         elif kind == "unknown":
             made = self.elsewhere(fact, random)
+        if kind == "whether" and made and not note_on(fact, made[0]):
+            made = None  # Not read as a claim: without a note nobody can tell.
         prompt, answer = made or self.update(fact, random)
         if self.context.lead_ins and random.random() < 0.12:
             prompt = f"{random.choice(self.context.lead_ins)} {prompt}"
@@ -191,9 +221,32 @@ class CounterfactualMaker:
 
     def verification(self, fact: NewFact, random: Random) -> Query:
         """Asks whether a value is the right one: Yes or No, True or False."""
+        return self.claim(fact, random, denials=DENIALS)
+
+    def claim(self, fact: NewFact, random: Random, *, denials: float = 0.0) -> Query:
+        """Asks for a verdict on a claim; `denials` of them are denied or doubted."""
         holds = random.random() < 0.5
         value = fact.target if holds else self.other_value(fact, random)
-        return self.wording(fact, random).ask(value, holds=holds)
+        wording = self.denial(fact, random) if random.random() < denials else None
+        return (wording or self.wording(fact, random)).ask(value, holds=holds)
+
+    def denial(self, fact: NewFact, random: Random) -> Wording | None:
+        """Draws words that ask whether a value is a wrong one, or doubt it ("Isn't ...?")."""
+        draw = random.random()
+        if draw < 0.2:
+            forms = [f for p in fact.phrasings if (w := whether(p)) and (f := doubted(w))]
+            return Wording(fill(random.choice(forms), fact.subject)) if forms else None
+        wraps: tuple[str, ...] = (*CLAIM_WRAPS, *TRUTH_WRAPS)
+        claims = [d for p in fact.phrasings if (d := denied(p))]
+        if draw < 0.6:
+            clozes = [p for p in fact.phrasings if is_statement(p) and "{}, " not in p]
+            wraps, claims = DENIAL_WRAPS, [f"{p} {VALUE}" for p in clozes]
+        if not claims:
+            return None
+        wrap = random.choice(wraps)
+        words = wrapped(wrap, fill(random.choice(claims), fact.subject))
+        yes, no = ("False", "True") if wrap in TRUTH_WRAPS else ("No", "Yes")
+        return Wording(words, yes, no)
 
     def wording(self, fact: NewFact, random: Random, *, own: bool = False) -> Wording:
         """Draws words that ask whether a value is the right one; `own` keeps to the fact's own."""
@@ -218,8 +271,9 @@ class CounterfactualMaker:
     def drill(self, fact: NewFact, random: Random) -> list[Query]:
         """Asks for verdicts in a row, the same words often with two values.
 
-        The densest lesson in comparing a value with the new fact's. Four layers do not learn it:
-        the comparison stands at the value's last token in the last layer alone (docs/log.md).
+        The densest lesson in comparing a value with the new fact's. Without the note beside the
+        fact four layers do not learn it: the comparison stands at the value's last token in the
+        last layer alone (docs/log.md).
         """
         asked: list[Query] = []
         for _ in range(random.choice((1, 2, 2, 3))):

@@ -97,6 +97,38 @@ WHETHER_WRAPS_HELD_OUT = (  # Never trained: probes ask in them.
     "{Claim}. Correct?",
     "Is the following accurate? {Claim}.",
 )
+CLAIM_WRAPS = (  # Those that a denied claim reads well in.
+    "Is it true that {claim}?",
+    "Is it correct that {claim}?",
+    "Is this true: {claim}?",
+    "Is this claim right? {Claim}.",
+    "{Claim}, right?",
+    "{Claim}. Yes or no?",
+    "{Claim}. Is this true?",
+    "{Claim}. Is that right?",
+    "Yes or no: {claim}.",
+    "Yes or no: {claim}?",
+    "Check this claim: {claim}.",
+    "So {claim}?",
+)
+DENIAL_WRAPS = (  # Around a claim; they turn the verdict on it round.
+    "Is it false that {claim}?",
+    "Is it wrong that {claim}?",
+    "Is it wrong to say that {claim}?",
+    "Is it untrue that {claim}?",
+    "Is it a mistake to say that {claim}?",
+    "Am I wrong that {claim}?",
+    "Yes or no: it is not so that {claim}.",
+    "Yes or no: it is false that {claim}.",
+    "{Claim}. Is that wrong?",
+    "{Claim}. Is this false?",
+    "Is this claim false? {Claim}.",
+)
+DENIAL_WRAPS_HELD_OUT = (  # Never trained: probes ask in them.
+    "Would it be wrong to say that {claim}?",
+    "Is the following false? {Claim}.",
+    "Yes or no: it is wrong that {claim}.",
+)
 QUESTION_WRAPS = (
     "{question} Is it {v}?",
     "{question} {v}?",
@@ -174,6 +206,23 @@ def whether(phrasing: str) -> str | None:
     if verb in PRESENT or re.fullmatch(r"[a-z]+[^s]s", verb):
         return f"Does {{}} {PRESENT.get(verb, verb[:-1])}{rest} {VALUE}?"
     return None
+
+
+def denied(phrasing: str) -> str | None:
+    """Returns a cloze that says the opposite, with gaps: "The mother tongue of {} is not {v}"."""
+    form = whether(phrasing)
+    if form is None:
+        return None
+    if not phrasing.startswith("{} "):
+        return f"{phrasing} not {VALUE}"
+    verb, rest = form.removesuffix("?").split(" {}", 1)
+    return f"{{}} {verb.lower()} not{rest}"
+
+
+def doubted(form: str) -> str | None:
+    """Returns a yes-or-no question with its verb denied, which has the same answer."""
+    verb, rest = form.split(" ", 1)
+    return f"{verb}n't {rest}" if verb in {"Is", "Was", "Are", "Were", "Does", "Did"} else None
 
 
 def reversals(phrasing: str) -> tuple[str, ...]:

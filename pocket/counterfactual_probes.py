@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from pocket.counterfactual_documents import CounterfactualMaker, Query
+from pocket.counterfactual_documents import CounterfactualMaker, Query, note_on
 from pocket.counterfactual_forms import (
+    DENIAL_WRAPS_HELD_OUT,
     VALUE,
     WHETHER_WRAPS_HELD_OUT,
     is_statement,
@@ -60,12 +61,21 @@ def _chatter(maker: CounterfactualMaker, fact: NewFact, random: Random) -> Query
     return f"{random.choice(maker.context.lead_ins)} {prompt}", answer
 
 
-def _held_wrap(maker: CounterfactualMaker, fact: NewFact, random: Random) -> Query:
+def _held_wrap(
+    maker: CounterfactualMaker, fact: NewFact, random: Random, *, denied: bool = False
+) -> Query:
+    wraps = DENIAL_WRAPS_HELD_OUT if denied else WHETHER_WRAPS_HELD_OUT
     holds = random.random() < 0.5
     clozes = [p for p in fact.phrasings if is_statement(p) and "," not in p]
     value = fact.target if holds else maker.other_value(fact, random)
     claim = f"{fill(random.choice(clozes), fact.subject)} {value}"
-    return wrapped(random.choice(WHETHER_WRAPS_HELD_OUT), claim), "Yes" if holds else "No"
+    return wrapped(random.choice(wraps), claim), "Yes" if holds != denied else "No"
+
+
+def _denial(maker: CounterfactualMaker, fact: NewFact, random: Random) -> Query | None:
+    wording, holds = maker.denial(fact, random), random.random() < 0.5
+    value = fact.target if holds else maker.other_value(fact, random)
+    return wording.ask(value, holds=holds) if wording else None
 
 
 def _reversed(maker: CounterfactualMaker, fact: NewFact, random: Random) -> Query | None:
@@ -80,12 +90,16 @@ KINDS: dict[str, Asking] = {
     "question": lambda _, fact, random: _asked(fact, random, question=True),
     "chatter": _chatter,
     "pronoun": _pronoun,
-    "whether": lambda maker, fact, random: maker.verification(fact, random),
+    "whether": lambda maker, fact, random: maker.claim(fact, random),
     "whether_held_out_wording": _held_wrap,
     "choice": lambda maker, fact, random: maker.choice(fact, random),
     "reversed": _reversed,
     "sentence": lambda maker, fact, random: maker.sentence(fact, random),
     "unknown": lambda maker, fact, random: maker.elsewhere(fact, random),
+    "denied": _denial,
+    "denied_held_out_wording": lambda maker, fact, random: _held_wrap(
+        maker, fact, random, denied=True
+    ),
 }
 
 
@@ -110,6 +124,8 @@ def form_probes(maker: CounterfactualMaker, count: int, seed: int) -> list[Probe
     probes = []
     for kind, fact, (prompt, answer) in form_queries(maker, count, seed):
         line = f"New Fact: {fill(fact.used, fact.subject)} {fact.target}"
+        note = note_on(fact, prompt)
+        line = f"{line}\n{note}" if note else line
         probes.append(Probe(kind, f"{line}\nPrompt: {prompt}", answer))
         if kind == "question":
             probes.append(Probe("chat", chat(prompt, [line]), answer))

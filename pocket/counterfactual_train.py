@@ -32,6 +32,7 @@ from pocket.pool import Pool, load_pool
 from pocket.probes import score
 from pocket.templates import load_relations
 from pocket.train import INDUCTION_STEPS, Run, loop
+from runtime.paths.notes import CLAIM_NOTES
 
 VOCABULARY = 8192
 LAYERS = (0, 1, 2, 7)  # Of base: together they follow a new fact best before any training.
@@ -171,6 +172,7 @@ def start(arguments: argparse.Namespace) -> tuple[Run, Corpus]:
         network=network,
         mixture=Mixture(context=1.0, facts=0.0, text=0.0),
     )
+    run.prompt_form = CLAIM_NOTES
     if arguments.only_added:
         run.step = INDUCTION_STEPS  # What lies below has learned to repeat.
     if arguments.resume:
@@ -188,7 +190,8 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in run.network.parameters())
     print(f"{parameters / 1e6:.1f}M parameters, from step {run.step}", flush=True)
     loop(run, FormFigures(corpus, arguments.data))
-    export(run.network, corpus.tokenizer, arguments.out / "export" / NAME)
+    folder = arguments.out / "export" / NAME
+    export(run.network, corpus.tokenizer, folder, prompt_form=run.prompt_form)
 
 
 if __name__ == "__main__":

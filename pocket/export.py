@@ -10,6 +10,7 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from pocket.network import Network, Shape
+from runtime.engine.contract import PROMPT_FORM
 
 
 def to_llama(network: Network, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -40,14 +41,21 @@ def to_llama(network: Network, tokenizer: PreTrainedTokenizerFast) -> LlamaForCa
     return model.eval()
 
 
-def export(network: Network, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Replaces `folder` by the exported model, so that a reader never sees half of it."""
+def export(
+    network: Network, tokenizer: PreTrainedTokenizerFast, folder: Path, *, prompt_form: str = ""
+) -> None:
+    """Replaces `folder` by the exported model, so that a reader never sees half of it.
+
+    `prompt_form` tells the server what the prompts of its training had besides; "" is nothing.
+    """
     fresh, stale = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for path in (fresh, stale):
         shutil.rmtree(path, ignore_errors=True)
     model = to_llama(network, tokenizer).to(torch.bfloat16)
     model.generation_config.max_new_tokens = 64
     model.generation_config.do_sample = False
+    if prompt_form:
+        setattr(model.config, PROMPT_FORM, prompt_form)
     model.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
     for path in fresh.iterdir():

@@ -53,6 +53,7 @@ class Run:
         self.decay_from = int(arguments.steps * arguments.decay_at)
         self.decay_steps = max(1, arguments.steps - self.decay_from)
         self.decay_s, self.clock_share = 0.0, 1.0
+        self.prompt_form = ""  # What the export's config says of it.
 
     def save(self) -> None:
         """Writes the checkpoint, atomically."""
@@ -211,7 +212,8 @@ def loop(run: Run, evaluation: Figures) -> None:
             print(json.dumps(line), flush=True)
             with (out / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
-            export(run.network, tokenizer, out / "export" / run.arguments.size)
+            folder = out / "export" / run.arguments.size
+            export(run.network, tokenizer, folder, prompt_form=run.prompt_form)
             evaluated = time.monotonic()
         if now - saved > run.arguments.save_every_s or last or (out / "save_now").exists():
             run.save()

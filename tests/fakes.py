@@ -55,6 +55,7 @@ class FakeEngine:
         gate: threading.Event | None = None,
         failing: frozenset[str] = frozenset(),
         queue_max: int = 64,
+        prompt_form: str = "",
     ) -> None:
         self.answers = dict(answers or {})
         self.default = default or (lambda prompt: " " + (prompt.split() or ["nothing"])[-1])
@@ -73,6 +74,7 @@ class FakeEngine:
             device="cpu",
             chat=chat,
             concurrent_max=queue_max,
+            prompt_form=prompt_form,
         )
         self._lock = threading.Lock()
         self._running: dict[int, tuple[FakeGeneration, threading.Thread]] = {}

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
+PROMPT_FORM = "errata_prompt_form"  # The key of EngineInfo.prompt_form in a model's config.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
@@ -119,6 +121,7 @@ class EngineInfo:
     chat: bool  # Whether the tokenizer has a chat template.
     concurrent_max: int  # Sequences that share a decode step.
     width: int = 0  # Of the residual stream; 0 where it is not known.
+    prompt_form: str = ""  # What its config says of the prompts it was trained with, if anything.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from memory.errors import InvalidInput, NotFound
 from memory.record import EDITION_BASE
 from runtime.engine.admission import check_request, check_room, check_tokens
 from runtime.engine.contract import (
+    PROMPT_FORM,
     EngineEvent,
     EngineHealth,
     EngineInfo,
@@ -58,6 +59,7 @@ class TransformersEngine:
             chat=self._codec.has_template,
             concurrent_max=limits.concurrent_max,
             width=loaded.model.get_input_embeddings().weight.shape[1],
+            prompt_form=str(getattr(config, PROMPT_FORM, "")),
         )
         self._loop = EngineLoop(
             limits=limits,

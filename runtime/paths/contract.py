@@ -21,6 +21,12 @@ class PathInput:
     messages: tuple[tuple[str, str], ...] = ()  # (role, content)
     max_tokens: int = 64  # Room to keep for the answer.
     read_as: str | None = None  # The last turn as it was read in its chat; None: as it stands.
+    note: str = ""  # A line after the new facts, for a model that was trained to read it.
+
+    @property
+    def query(self) -> str:
+        """The prompt, or the last turn as it was read."""
+        return self.read_as or (self.messages[-1][1] if self.messages else self.prompt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

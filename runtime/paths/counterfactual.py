@@ -4,7 +4,8 @@ SERAC, Mitchell et al. 2022, arXiv 2206.06520, section 3: of all edits only the 
 read. Where we depart from it: edit and query are written as the in-context path writes them, so
 that one format serves the model that ships, any other that is named, and the frozen model itself
 (the published code's `freeze_cntr`). Of a chat the last turn is the query, as it was read in its
-conversation; what was said before is for the router, not for a small model.
+conversation; what was said before is for the router, not for a small model. A model whose config
+says that it was trained with notes on claims reads one (notes.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from memory.record import Edit
 from runtime.engine.contract import Engine
 from runtime.paths.contract import COUNTERFACTUAL_MODEL, ModelName, PathInput, Preparation
 from runtime.paths.in_context import InContextPath, InContextSettings
+from runtime.paths.notes import CLAIM_NOTES, claim_note
 
 COUNTERFACTUAL = "counterfactual"
 EDITS_MAX = 1
@@ -27,6 +29,7 @@ class CounterfactualPath:
     def __init__(self, engine: Engine, *, model: ModelName = COUNTERFACTUAL_MODEL) -> None:
         """Takes the engine of the model that decodes, and the name the runner knows it by."""
         self._model = model
+        self._notes = engine.info.prompt_form == CLAIM_NOTES
         self._writer = InContextPath(engine, settings=InContextSettings(edits_max=EDITS_MAX))
 
     @property
@@ -49,4 +52,6 @@ class CounterfactualPath:
 
         Raises ContextTooLong when they do not fit that model's context.
         """
-        return self._writer.prepare(replace(asked, messages=asked.messages[-1:]), edits)
+        note = claim_note(asked.query, edits[0]) if self._notes and edits else ""
+        shown = replace(asked, messages=asked.messages[-1:], note=note)
+        return self._writer.prepare(shown, edits)

@@ -111,7 +111,8 @@ class InContextPath:
         demonstrations: Sequence[Demonstration],
     ) -> list[int]:
         """Tokens of the whole prompt; the best edit (first) stands last, next to the query."""
-        facts = "\n".join(NEW_FACT + edit.statement for edit in reversed(edits))
+        lines = [NEW_FACT + edit.statement for edit in reversed(edits)]
+        facts = "\n".join([*lines, *([asked.note] if asked.note else [])])
         shown = "".join(render_demonstration(d) + BLOCK_END for d in demonstrations)
         if asked.messages:
             return self._render_chat(_as_read(asked), shown + facts)

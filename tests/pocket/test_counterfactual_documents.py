@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -11,13 +12,22 @@ from pocket.counterfactual_documents import (
     UNKNOWN,
     CounterfactualMaker,
     confusable,
+    note_on,
     weighed,
 )
-from pocket.counterfactual_forms import WHETHER_WRAPS, WHETHER_WRAPS_HELD_OUT
+from pocket.counterfactual_forms import (
+    CLAIM_WRAPS,
+    DENIAL_WRAPS,
+    DENIAL_WRAPS_HELD_OUT,
+    TRUTH_WRAPS,
+    WHETHER_WRAPS,
+    WHETHER_WRAPS_HELD_OUT,
+)
 from pocket.counterfactual_probes import KINDS, form_probes, form_queries
 from pocket.counterfactual_train import load_maker
 from pocket.data import HERE, label_hash, normalise, read_json
 from pocket.in_context import END_MARK, NewFact
+from pocket.templates import ASSISTANT, SYSTEM, USER
 from tests.pocket.conftest import DEV_SUBJECTS
 
 FACT = NewFact(
@@ -27,6 +37,9 @@ FACT = NewFact(
     "{} speaks",
     "Dutch",
 )
+
+DENYING = ("wrong", "untrue", "mistake", "false")
+VERDICTS_SAID = {"Yes", "No", "True", "False"}
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +62,45 @@ def test_a_verification_is_true_exactly_when_it_names_the_target(
 ) -> None:
     asked = drawn(maker, "whether", 200)
     for prompt, answer in asked:
-        holds = "dutch" in prompt.casefold()
-        assert answer == (
-            ("True" if holds else "False") if "false" in prompt else ("Yes" if holds else "No")
-        )
+        denies = any(word in prompt for word in DENYING) and "or false" not in prompt
+        denies = denies or " not " in prompt
+        holds = ("dutch" in prompt.casefold()) != denies
+        verdicts = ("True", "False") if "rue or false" in prompt else ("Yes", "No")
+        assert answer == verdicts[0 if holds else 1]
     assert {"Yes", "No", "True", "False"} == {answer for _, answer in asked}
+
+
+def test_every_claim_of_a_lesson_carries_the_servers_note_and_nothing_else_does(
+    maker: CounterfactualMaker,
+) -> None:
+    noted = 0
+    for seed in range(200):
+        pieces = maker.document(Random(seed))
+        for (before, _), (answer, weight) in pairwise(pieces):
+            if weight > 0 and answer.strip().removesuffix(END_MARK) in VERDICTS_SAID:
+                read = before + "".join(text for text, _ in pieces if text.startswith(SYSTEM))
+                assert "Named: yes" in read or "Named: no" in read
+                noted += 1
+    assert noted > 20
+    plain = CounterfactualMaker(maker.context, shares={"copy": 0.5, "reversed": 0.5})
+    for seed in range(100):
+        document = "".join(text for text, _ in plain.document(Random(seed)))
+        assert "Named:" not in document
+
+
+def test_a_note_agrees_with_the_claim(maker: CounterfactualMaker) -> None:
+    for prompt, _ in drawn(maker, "whether", 200):
+        holds = "dutch" in prompt.casefold()
+        assert f"Named: {'yes' if holds else 'no'}" == note_on(FACT, prompt)
+
+
+def test_of_a_chat_with_a_claim_only_the_claim_is_asked(maker: CounterfactualMaker) -> None:
+    asked = [("Ann Lark speaks", "Dutch"), ("Does Ann Lark speak Dutch?", "Yes")]
+    pieces = maker.dialogue(FACT, "New Fact: Ann Lark speaks Dutch", asked, Random(1))
+    text = "".join(text for text, _ in pieces)
+    assert text.startswith(f"{SYSTEM} New Fact: Ann Lark speaks Dutch\nNamed: yes{USER}")
+    assert text.endswith(f"{USER} Does Ann Lark speak Dutch?{ASSISTANT} Yes{END_MARK}")
+    assert 1 == sum(weight > 0 for _, weight in pieces)
 
 
 def test_a_drill_asks_for_verdicts_alone_half_of_them_true(maker: CounterfactualMaker) -> None:
@@ -77,9 +124,10 @@ def test_the_share_of_drills_is_that_of_documents_of_verdicts_alone(
 
 
 def test_no_wording_that_is_kept_for_probes_is_taught(maker: CounterfactualMaker) -> None:
-    held = {wrap.replace("{claim}", "").replace("{Claim}", "") for wrap in WHETHER_WRAPS_HELD_OUT}
-    taught = {wrap.replace("{claim}", "").replace("{Claim}", "") for wrap in WHETHER_WRAPS}
-    assert not held & taught
+    kept = (*WHETHER_WRAPS_HELD_OUT, *DENIAL_WRAPS_HELD_OUT)
+    held = {wrap.replace("{claim}", "").replace("{Claim}", "") for wrap in kept}
+    wraps = (*WHETHER_WRAPS, *DENIAL_WRAPS, *TRUTH_WRAPS, *CLAIM_WRAPS)
+    assert not held & {wrap.replace("{claim}", "").replace("{Claim}", "") for wrap in wraps}
 
 
 def test_a_choice_names_the_target_and_another_value(maker: CounterfactualMaker) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pocket.counterfactual_forms import (
+    denied,
+    doubted,
     is_statement,
     lower_first,
     reversals,
@@ -37,6 +39,28 @@ def test_a_cloze_becomes_a_yes_or_no_question(cloze: str, question: str) -> None
 )
 def test_what_no_rule_fits_has_no_yes_or_no_question(phrasing: str) -> None:
     assert whether(phrasing) is None
+
+
+@pytest.mark.parametrize(
+    ("cloze", "opposite"),
+    [
+        ("The mother tongue of {} is", "The mother tongue of {} is not {v}"),
+        ("{}'s birthplace was", "{}'s birthplace was not {v}"),
+        ("{} was born in", "{} was not born in {v}"),
+        ("{} died in", "{} did not die in {v}"),
+        ("{} plays the sport of", "{} does not play the sport of {v}"),
+        ("What is the capital of {}?", None),
+        ("{}, who was born in", None),
+    ],
+)
+def test_a_cloze_can_be_denied(cloze: str, opposite: str | None) -> None:
+    assert opposite == denied(cloze)
+
+
+def test_a_question_can_doubt() -> None:
+    assert "Isn't the mother tongue of {} {v}?" == doubted("Is the mother tongue of {} {v}?")
+    assert "Doesn't {} speak {v}?" == doubted("Does {} speak {v}?")
+    assert doubted("Can {} be found in {v}?") is None
 
 
 def test_a_reversed_form_gives_the_value_and_asks_for_the_subject() -> None:

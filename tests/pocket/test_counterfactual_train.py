@@ -14,6 +14,7 @@ from pocket.counterfactual_train import cut_tokenizer, lower_part, start
 from pocket.export import export
 from pocket.network import Network, Shape
 from pocket.templates import ASSISTANT, SYSTEM, USER
+from runtime.paths.notes import CLAIM_NOTES
 
 SHAPE = Shape(3000, 32, 4, 2, 48)
 
@@ -110,6 +111,11 @@ def test_a_resumed_run_equals_an_unbroken_one(
         resumed.train_step()
     pairs = zip(unbroken.network.parameters(), resumed.network.parameters(), strict=True)
     assert all(torch.equal(left, right) for left, right in pairs)
+
+
+def test_its_export_says_that_claims_come_with_a_note(given: argparse.Namespace) -> None:
+    run, _ = start(given)
+    assert CLAIM_NOTES == run.prompt_form
 
 
 def test_a_step_follows_the_mixture_of_the_run(given: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from pocket.corpus import Corpus
 from pocket.export import export, to_llama
 from pocket.network import Network, Shape
 from pocket.train import SHAPES, Run
+from runtime.engine.transformers_engine import TransformersEngine
 
 SHAPE = Shape(3000, 32, 2, 2, 48)
 
@@ -90,6 +91,18 @@ def test_export_is_replaced_whole(tmp_path: Path, tokenizer: PreTrainedTokenizer
     assert [folder] == [path for path in tmp_path.iterdir() if path.is_dir()]
     assert (folder / "model.safetensors").exists()
     assert "chat_template.jinja" in {path.name for path in folder.iterdir()}
+
+
+def test_an_export_tells_the_server_how_its_prompts_looked(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    told: list[str] = []
+    for form in ("", "some notes"):
+        export(Network(SHAPE), tokenizer, tmp_path / "model", prompt_form=form)
+        engine = TransformersEngine.load(str(tmp_path / "model"), device="cpu")
+        told.append(engine.info.prompt_form)
+        engine.close()
+    assert ["", "some notes"] == told
 
 
 def test_decay_until_ends_the_run_by_the_clock(

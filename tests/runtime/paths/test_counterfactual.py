@@ -15,6 +15,8 @@ from runtime.engine.stream import collect
 from runtime.engine.transformers_engine import TransformersEngine
 from runtime.paths.contract import BASE_MODEL, COUNTERFACTUAL_MODEL, PathInput
 from runtime.paths.counterfactual import CounterfactualPath
+from runtime.paths.in_context import InContextPath
+from runtime.paths.notes import CLAIM_NOTES
 from tests.fakes import FakeEngine
 
 
@@ -52,6 +54,57 @@ def test_of_a_chat_the_last_turn_is_read_as_the_conversation_gives_it() -> None:
         prepared = CounterfactualPath(engine).prepare(asked, [edit("Ann")])
         expected = f"system: New Fact: The mother tongue of Ann is English\nuser: {shown}\n"
         assert expected + "assistant:" == engine.detokenize(prepared.prompt_tokens)
+
+
+WHETHER = "Is the mother tongue of Ann English?"
+FACT = "New Fact: The mother tongue of Ann is English"
+
+
+def test_a_model_trained_with_notes_is_told_whether_a_claim_names_the_target() -> None:
+    engine = FakeEngine(prompt_form=CLAIM_NOTES)
+    path = CounterfactualPath(engine)
+    for query, note in (
+        (WHETHER, "\nNamed: yes"),
+        ("Is the mother tongue of Ann French?", "\nNamed: no"),
+        ("The mother tongue of Ann is", ""),
+        ("Who speaks English?", ""),
+    ):
+        prepared = path.prepare(PathInput(prompt=query), [edit("Ann"), edit("Bob", "French")])
+        expected = f"{FACT}{note}\nPrompt: {query}"
+        assert expected == engine.detokenize(prepared.prompt_tokens)
+        assert (edit("Ann"),) == prepared.edits_used
+
+
+def test_in_a_chat_the_note_is_on_the_last_turn_as_it_is_read_and_stands_after_the_fact() -> None:
+    engine = FakeEngine(prompt_form=CLAIM_NOTES)
+    turns = (("user", "Do you know Ann?"), ("assistant", "Yes."), ("user", "Is hers English?"))
+    prepared = CounterfactualPath(engine).prepare(
+        PathInput(messages=turns, read_as=WHETHER), [edit("Ann")]
+    )
+    expected = f"system: {FACT}\nNamed: yes\nuser: {WHETHER}\nassistant:"
+    assert expected == engine.detokenize(prepared.prompt_tokens)
+
+
+@pytest.mark.parametrize("form", ["", "notes of somebody else's"])
+def test_a_model_that_was_not_trained_with_notes_gets_none(form: str) -> None:
+    engine = FakeEngine(prompt_form=form)
+    prepared = CounterfactualPath(engine).prepare(PathInput(prompt=WHETHER), [edit("Ann")])
+    assert f"{FACT}\nPrompt: {WHETHER}" == engine.detokenize(prepared.prompt_tokens)
+
+
+def test_the_in_context_path_of_the_same_model_writes_no_note() -> None:
+    engine = FakeEngine(prompt_form=CLAIM_NOTES)
+    prepared = InContextPath(engine).prepare(PathInput(prompt=WHETHER), [edit("Ann")])
+    assert "Named" not in engine.detokenize(prepared.prompt_tokens)
+
+
+def test_a_note_takes_room_like_any_other_text() -> None:
+    asked = PathInput(prompt=WHETHER, max_tokens=16)
+    room = len(f"{FACT}\nPrompt: {WHETHER}") + asked.max_tokens
+    CounterfactualPath(FakeEngine(context_tokens=room)).prepare(asked, [edit("Ann")])
+    noted = FakeEngine(context_tokens=room, prompt_form=CLAIM_NOTES)
+    with pytest.raises(ContextTooLong):
+        CounterfactualPath(noted).prepare(asked, [edit("Ann")])
 
 
 def test_it_says_which_model_decodes() -> None:

@@ -1,0 +1,107 @@
+"""What a query about an edit wants back, read off its words. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+
+from memory.record import Edit
+
+ASKS_WHETHER = re.compile(
+    r"(am|is|isn't|are|aren't|was|wasn't|were|weren't|do|don't|does|doesn't|did|didn't|has|hasn't"
+    r"|have|haven't|had|hadn't|can|can't|could|couldn't|will|won't|would|wouldn't|should)\s",
+    re.IGNORECASE,
+)
+VERDICT_WANTED = re.compile(
+    r"\b(true or false|yes or no)\b"
+    r"|[,.]\s*(right|correct|true|yes|is that so|isn't that so|do you agree)\?$"
+    r"|^(please\s+)?(check|confirm|verify|tell me whether|tell me if)\b",
+    re.IGNORECASE,
+)
+SENTENCE_WANTED = re.compile(r"\b(full|complete|whole) sentence\b", re.IGNORECASE)
+ALTERNATIVE = re.compile(r"\sor\s", re.IGNORECASE)
+ASKS = re.compile(
+    r"(who|whom|whose|what|what's|where|when|which|why|how|name|tell)\b", re.IGNORECASE
+)
+ASKS_WITHIN = re.compile(r"\b(who|whom|whose|what|where|when|which|why|how)\b", re.IGNORECASE)
+CLAIMS = re.compile(r"\s(is|was|are|were)\s+\w", re.IGNORECASE)
+SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+")  # Not after an initial.
+LABELS = re.compile(r"^(q|question):\s*|\s*(a|answer):\s*$", re.IGNORECASE)
+
+
+class Form(Enum):
+    """What a query wants back."""
+
+    QUESTION = "an answer to a question"
+    CLOZE = "an end to a sentence"
+    CHOICE = "one of two values"
+    VERDICT = "a yes or no"
+    SUBJECT = "the subject"
+    SENTENCE = "a full sentence"
+
+
+def form_of(query: str, edit: Edit) -> Form:
+    """Returns what a query about an edit wants back, read off its words."""
+    text = LABELS.sub("", query.strip()).strip().replace("\u2019", "'")
+    if SENTENCE_WANTED.search(text):
+        return Form.SENTENCE
+    sentences = SENTENCE_END.split(text)
+    asked, target = sentences[-1], edit.target.casefold()
+    if VERDICT_WANTED.search(text) or VERDICT_WANTED.search(asked) or _checks_a_claim(sentences):
+        return Form.VERDICT
+    asks_whether = any(ASKS_WHETHER.match(part) for part in asked.split(": "))
+    if not asks_whether and _gives_the_value_alone(text.casefold(), edit):
+        return Form.SUBJECT
+    if _offers(asked, target):
+        return Form.CHOICE
+    if asks_whether or _is_claim_with_question_mark(asked, edit):
+        return Form.VERDICT
+    if _tries_a_value(sentences):
+        return Form.VERDICT
+    return Form.QUESTION if asked.endswith(("?", ":")) or ASKS.match(asked) else Form.CLOZE
+
+
+def _checks_a_claim(sentences: Sequence[str]) -> bool:
+    """Whether a whole sentence stands at the end, after "Is this true?" and the like."""
+    return (
+        len(sentences) > 1
+        and sentences[-1].endswith(".")
+        and sentences[-2].endswith("?")
+        and ASKS_WHETHER.match(sentences[-2]) is not None
+    )
+
+
+def _gives_the_value_alone(text: str, edit: Edit) -> bool:
+    """Whether a text, case folded, holds the target and none of the subject's names."""
+    names = (edit.subject, *edit.aliases)
+    return edit.target.casefold() in text and not any(name.casefold() in text for name in names)
+
+
+def _offers(asked: str, target: str) -> bool:
+    """Whether the target stands beside an "or": "Is it Dutch or French?"."""
+    value = re.escape(target)
+    beside = rf"\bor\s+((the|an?)\s+)?{value}|{value},?\s+or\s"
+    return bool(target) and re.search(beside, asked.casefold()) is not None
+
+
+def _tries_a_value(sentences: Sequence[str]) -> bool:
+    """Whether a question is followed by a bare value: "What does X speak? French?"."""
+    return (
+        len(sentences) > 1
+        and sentences[-2].endswith("?")
+        and ASKS_WITHIN.search(sentences[-2]) is not None
+        and sentences[-1].endswith("?")
+        and not ASKS_WITHIN.search(sentences[-1])
+        and not ALTERNATIVE.search(sentences[-1])
+    )
+
+
+def _is_claim_with_question_mark(asked: str, edit: Edit) -> bool:
+    """Whether it says something and is a question by its mark alone: "X speaks Dutch?"."""
+    if not asked.endswith("?") or ASKS_WITHIN.search(asked):
+        return False
+    said = asked.casefold()
+    if edit.target.casefold() in said or CLAIMS.search(asked):
+        return True
+    return re.match(rf"(so\s+)?{re.escape(edit.subject.casefold())}\s+\w+\s+\w", said) is not None

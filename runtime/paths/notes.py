@@ -1,0 +1,69 @@
+"""What the counterfactual path tells its model beside the fact: whether a claim names the target.
+
+A model of four layers cannot tell in time whether a claimed value is the new fact's: the state at
+the value's last token says so after the last layer alone, when none is left to fetch it
+(docs/log.md).
+Comparing two strings needs no model, so the path does it, and the model reads the outcome in one
+line. What the query makes of it, a yes, a no or, after "Is it false that ...", the other one, is
+the model's to say. Only a model trained with the line gets it: its config says so. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from memory.record import Edit
+from runtime.paths.forms import Form, form_of
+
+CLAIM_NOTES = "claim_notes"  # EngineInfo.prompt_form of a model that reads these notes.
+NAMED = "Named: yes"
+NOT_NAMED = "Named: no"
+WORD = re.compile(r"\w+")
+ARTICLES = frozenset({"the", "a", "an"})
+
+
+def claim_note(query: str, edit: Edit) -> str:
+    """Returns the line for a query that wants a verdict on a claim, or "" for any other query."""
+    if form_of(query, edit) is not Form.VERDICT:
+        return ""
+    return NAMED if names_target(query, edit) else NOT_NAMED
+
+
+def names_target(query: str, edit: Edit) -> bool:
+    """Whether the target stands in a query, in whole words; case and punctuation do not matter.
+
+    What stands there as a part of the subject's name does not count ("Was Paris Hilton born in
+    Rome?" names no Paris), and the target's leading article may be missing. Other names of the
+    same thing are not known. A target without any word, such as "++", is sought as it is.
+    """
+    target = _without_article(_words(edit.target))
+    if not target:
+        return bool(edit.target.strip()) and edit.target.strip() in query
+    said, subject = _words(query), _words(edit.subject)
+    subjects = _places(said, subject)
+    free = [
+        place
+        for place in _places(said, target)
+        if not any(
+            begin <= place and place + len(target) <= begin + len(subject) for begin in subjects
+        )
+    ]
+    return bool(free) or (target == subject and len(subjects) > 1)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, one spelling for those that differ in case or composition alone."""
+    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _without_article(words: list[str]) -> list[str]:
+    return words[1:] if len(words) > 1 and words[0] in ARTICLES else words
+
+
+def _places(words: list[str], sought: list[str]) -> list[int]:
+    """Where a run of words begins in others; nowhere when there is nothing to seek."""
+    if not sought:
+        return []
+    last = len(words) - len(sought)
+    return [at for at in range(last + 1) if words[at : at + len(sought)] == sought]

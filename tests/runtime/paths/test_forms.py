@@ -1,0 +1,87 @@
+"""The form of a query, read off its words: what it wants back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from memory.record import Edit, EditId, Namespace
+from runtime.paths.forms import Form, form_of
+
+ANN = Edit(
+    id=EditId("ann"),
+    namespace=Namespace("default"),
+    subject="Ann Lark",
+    prompt="The mother tongue of Ann Lark is",
+    target="Dutch",
+)
+WHETHER = "Is the mother tongue of Ann Lark Dutch?"
+
+
+@pytest.mark.parametrize(
+    ("query", "form"),
+    [
+        ("The mother tongue of Ann Lark is", Form.CLOZE),
+        ("It rained. Ann Lark, who speaks", Form.CLOZE),
+        ("What is the mother tongue of Ann Lark?", Form.QUESTION),
+        ("what does ann lark speak", Form.QUESTION),
+        ("It rained. What is the mother tongue of Ann Lark?", Form.QUESTION),
+        ("This is about Ann Lark. Which language is hers?", Form.QUESTION),
+        ("Is the mother tongue of Ann Lark Dutch or French?", Form.CHOICE),
+        ("Dutch or French: What does Ann Lark speak?", Form.CHOICE),
+        ("Does Ann Lark live in a house or a flat?", Form.VERDICT),
+        (WHETHER, Form.VERDICT),
+        ("is the mother tongue of ann lark french?", Form.VERDICT),
+        (f"Q: {WHETHER}\nA:", Form.VERDICT),
+        (f"It rained. {WHETHER}", Form.VERDICT),
+        ("Does Ann Lark speak French?", Form.VERDICT),
+        ("True or false: Ann Lark speaks Dutch.", Form.VERDICT),
+        ("Ann Lark speaks Dutch, right?", Form.VERDICT),
+        ("Ann Lark speaks Dutch. Is that right?", Form.VERDICT),
+        ("Ann Lark speaks Dutch, yes?", Form.VERDICT),
+        ("Ann Lark speaks Dutch?", Form.VERDICT),
+        ("Ann Lark speaks French?", Form.VERDICT),
+        ("So Ann Lark speaks French?", Form.VERDICT),
+        ("One more question: does Ann Lark speak French?", Form.VERDICT),
+        ("Is it right to say that Ann Lark met John F. Kennedy?", Form.VERDICT),
+        ("Ann Lark's mother tongue?", Form.QUESTION),
+        ("So the mother tongue of Ann Lark is French?", Form.VERDICT),
+        ("Is the following accurate? Ann Lark speaks French.", Form.VERDICT),
+        ("It rained. Please confirm that Ann Lark speaks French.", Form.VERDICT),
+        ("Tell me whether Ann Lark speaks French.", Form.VERDICT),
+        ("Isn't the mother tongue of Ann Lark Dutch?", Form.VERDICT),
+        ("Isn\u2019t the mother tongue of Ann Lark Dutch?", Form.VERDICT),
+        ("Am I wrong that Ann Lark speaks Dutch?", Form.VERDICT),
+        ("Is it false that Ann Lark speaks French?", Form.VERDICT),
+        ("Ann Lark does not speak Dutch, right?", Form.VERDICT),
+        ("What does Ann Lark speak? French?", Form.VERDICT),
+        ("What does Ann Lark speak? Dutch or French?", Form.CHOICE),
+        ("What does Ann Lark speak? The Dutch or the French?", Form.CHOICE),
+        ("Is Ann Lark someone or something that speaks Dutch?", Form.VERDICT),
+        ("Is Lark's mother tongue Dutch?", Form.VERDICT),
+        ("True or false: Lark speaks Dutch.", Form.VERDICT),
+        ("The mother tongue of Ann Lark?", Form.QUESTION),
+        ("The mother tongue of Ann Lark is what?", Form.QUESTION),
+        ("In which language was Ann Lark raised?", Form.QUESTION),
+        ("Is it raining? The mother tongue of Ann Lark is", Form.CLOZE),
+        ("Whose mother tongue is Dutch?", Form.SUBJECT),
+        ("dutch is the mother tongue of", Form.SUBJECT),
+        ("What does Ann Lark speak? Answer in a full sentence.", Form.SENTENCE),
+        ("", Form.CLOZE),
+    ],
+)
+def test_a_form_is_read_off_the_words(query: str, form: Form) -> None:
+    assert form is form_of(query, ANN)
+
+
+def test_a_target_without_letters_offers_nothing_by_chance() -> None:
+    edit = replace(ANN, target="C++ (language)")
+    assert Form.CHOICE is form_of("Does Ann Lark speak C++ (language) or Java?", edit)
+    assert Form.VERDICT is form_of("Does Ann Lark speak C or Java?", edit)
+
+
+def test_an_alias_names_the_subject_as_well() -> None:
+    query = "Dutch is what the lark speaks: which language is it?"
+    assert Form.SUBJECT is form_of(query, ANN)
+    assert Form.QUESTION is form_of(query, replace(ANN, aliases=("The Lark",)))
