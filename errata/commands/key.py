@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -40,7 +41,7 @@ def key(
             "--scope",
             "-s",
             help="What it is good for; repeatable. infer asks, read sees edits, write changes them,"
-            " admin writes and activates editions.  [default: infer, read]",
+            " admin writes and activates editions.  \\[default: infer, read]",
         ),
     ] = None,
     file: Annotated[
@@ -74,6 +75,9 @@ def key(
 def add_key(file: Path, name: str, made: str, scopes: list[str]) -> None:
     """Adds a table to the file, which is made, readable by its owner alone, when it is missing.
 
+    A file that is there keeps its owner, group and mode, so that the server that read it still can,
+    and a link to one stays a link.
+
     Raises UsageProblem for a name that is taken or wrong, StartupError for a file that is no file
     of keys, OSError never: a folder that cannot be written is a UsageProblem too.
     """
@@ -81,17 +85,29 @@ def add_key(file: Path, name: str, made: str, scopes: list[str]) -> None:
 
     if not NAME.fullmatch(name):
         raise UsageProblem(f"The name is {name!r}; expected 1 to 64 letters, digits, - and _.")
+    file = file.resolve() if file.is_symlink() else file
     there = file.exists()
     known = {holder.name for holder in read_keys(file).values()} if there else set()
     if name in known:
         raise UsageProblem(f"{file} has a key {name!r} already: choose another name, or delete it.")
-    before = file.read_text(encoding="utf-8").rstrip("\n") + "\n\n" if there else ""
+    before = file.read_text(encoding="utf-8").rstrip("\n") if there else ""
+    before += "\n\n" if before else ""
     table = f'[keys.{name}]\nsha256 = "{digest_of(made)}"\nscopes = {json.dumps(scopes)}\n'
     beside = file.with_name(file.name + ".new")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            if there:
+                _keep_owner(descriptor, file.stat())
             out.write(before + table)
         beside.replace(file)
     except OSError as error:
         raise UsageProblem(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def _keep_owner(descriptor: int, former: os.stat_result) -> None:
+    """Gives a file the owner, group and mode of the one that it replaces. Raises OSError."""
+    own = os.fstat(descriptor)
+    if (own.st_uid, own.st_gid) != (former.st_uid, former.st_gid):
+        os.fchown(descriptor, former.st_uid, former.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(former.st_mode))

@@ -7,7 +7,8 @@ SHA-256, so that whoever reads the file can call nothing:
     sha256 = "9f86d0..."
     scopes = ["infer", "read"]
 
-The file is read again when it changes; one that cannot be read leaves the former keys in force.
+The file is read again when it changes; one that cannot be read leaves the former keys in force, and
+one without tables lets nobody in: that is what is left when the only key is taken back.
 Health and reflection answer anybody: they tell nothing that the published API does not.
 """
 
@@ -104,6 +105,10 @@ class Access:
         self._lock = threading.Lock()
         self._stamp = _stamp(file)
         self._holders = read_keys(file)
+        if not self._holders:
+            raise StartupError(
+                f"The key file {file} holds no keys: `errata key NAME --file {file}` makes one."
+            )
         self._looked_s = clock()
         self._log = structlog.get_logger("errata.access")
 
@@ -151,6 +156,8 @@ class Access:
             except StartupError as error:
                 self._log.error("keys not read; the former ones stay in force", error=str(error))
             else:
+                if not self._holders:
+                    self._log.warning("the key file holds no keys any more; nobody is let in")
                 self._log.info("keys read again", keys=len(self._holders))
 
 
@@ -160,18 +167,22 @@ def digest_of(key: str) -> str:
 
 
 def read_keys(file: Path) -> dict[str, Holder]:
-    """Returns the holders by the digest of their key. Raises StartupError naming what is wrong."""
+    """Returns the holders by the digest of their key, none of an empty file.
+
+    Raises StartupError naming what is wrong.
+    """
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
+        way = f" `errata key NAME --file {file}` makes one."
         raise StartupError(
-            f"The key file {file} cannot be read: {error.strerror}. `errata key NAME --file {file}`"
-            " makes one."
+            f"The key file {file} cannot be read: {error.strerror}."
+            f"{way if isinstance(error, FileNotFoundError) else ''}"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StartupError(f"The key file {file} is no TOML: {error}.") from error
-    keys = document.get("keys")
-    if not isinstance(keys, dict) or not keys or set(document) != {"keys"}:
+    keys = document.get("keys", {})
+    if not isinstance(keys, dict) or set(document) - {"keys"}:
         raise StartupError(
             f"The key file {file} holds no keys: expected tables [keys.NAME] and nothing else."
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,41 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert "holds no keys" in ran.err
     assert "[notes]\na = 1\n" == file.read_text(encoding="utf-8")
     assert "cannot be written" in run_command("key", "ci", "--file", "/nowhere/keys.toml").err
+
+
+def test_a_file_that_is_there_keeps_its_mode_and_a_link_stays_one(tmp_path: Path) -> None:
+    file, link = tmp_path / "keys.toml", tmp_path / "link.toml"
+    file.touch()
+    file.chmod(0o640)
+    link.symlink_to(file)
+    assert 0 == run_command("key", "ci", "--file", str(link)).code
+    assert 0 == run_command("key", "desk", "--file", str(file)).code
+    assert link.is_symlink()
+    assert 0o640 == file.stat().st_mode & 0o777
+    assert ["ci", "desk"] == [holder.name for holder in read_keys(file).values()]
+
+
+def test_another_owner_is_kept_or_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "keys.toml"
+    assert 0 == run_command("key", "ci", "--file", str(file)).code
+    before, owner, real = file.read_bytes(), file.stat(), os.fstat
+    given: list[tuple[int, int]] = []
+
+    def made_by_another(descriptor: int) -> os.stat_result:
+        values = list(real(descriptor))
+        values[4] += 1
+        return os.stat_result(values)
+
+    def refuse(_descriptor: int, user: int, group: int) -> None:
+        given.append((user, group))
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("errata.commands.key.os.fstat", made_by_another)
+    monkeypatch.setattr("errata.commands.key.os.fchown", refuse)
+    ran = run_command("key", "desk", "--file", str(file))
+    monkeypatch.undo()
+    assert "cannot be written: Operation not permitted" in ran.err
+    assert [(owner.st_uid, owner.st_gid)] == given
+    assert before == file.read_bytes()

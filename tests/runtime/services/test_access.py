@@ -132,7 +132,7 @@ def test_a_changed_file_is_followed_and_a_broken_one_is_not(file: Path) -> None:
     assert "new" == access.check(GENERATE, sent("k-new"))
     with pytest.raises(Unauthenticated, match="not known"):
         access.check(GENERATE, sent("k-infer"))
-    for broken in ("[keys", "", None):
+    for broken in ("[keys", "[other]", None):
         if broken is None:
             file.unlink()
         else:
@@ -144,6 +144,21 @@ def test_a_changed_file_is_followed_and_a_broken_one_is_not(file: Path) -> None:
     file.write_text(table("late", "k-late", "infer"), encoding="utf-8")
     clock.now += 2
     assert "late" == access.check(GENERATE, sent("k-late"))
+
+
+@pytest.mark.parametrize("left", ["", "# nobody\n", "[keys]\n"])
+def test_the_only_key_can_be_taken_back(tmp_path: Path, left: str) -> None:
+    clock, file = Clock(), tmp_path / "keys.toml"
+    file.write_text(table("only", "k-only", "infer"), encoding="utf-8")
+    access = Access(file, clock=clock)
+    assert "only" == access.check(GENERATE, sent("k-only"))
+    file.write_text(left, encoding="utf-8")
+    clock.now += 2
+    with capture_logs() as lines, pytest.raises(Unauthenticated, match="not known"):
+        access.check(GENERATE, sent("k-only"))
+    assert "nobody is let in" in lines[0]["event"]
+    with pytest.raises(StartupError, match="holds no keys: `errata key NAME"):
+        Access(file)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +189,6 @@ DIGEST = digest_of("x")
     ("text", "said"),
     [
         ("keys = 3", "holds no keys"),
-        ("[keys]", "holds no keys"),
         ("[other]\na = 1\n" + table("a", "x", "infer"), "nothing else"),
         ("[keys.a", "no TOML"),
         ('[keys.a]\nsha256 = "00"\nscopes = ["infer"]', "64 small hexadecimal"),
@@ -195,3 +209,5 @@ def test_a_file_that_is_wrong_refuses_to_start(tmp_path: Path, text: str, said: 
 def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="`errata key NAME --file"):
         read_keys(tmp_path / "none.toml")
+    with pytest.raises(StartupError, match=r"Is a directory\.$"):
+        read_keys(tmp_path)
