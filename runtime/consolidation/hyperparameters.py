@@ -6,6 +6,7 @@ through `with_changes`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
@@ -164,7 +165,8 @@ def rule(layers: int) -> Hyperparameters:
 def with_changes(base: Hyperparameters, changes: Mapping[str, Any]) -> Hyperparameters:
     """Returns the settings with named values changed, those of the objective by their own names.
 
-    Raises InvalidInput for a name that is none, naming those that are, or a value out of range.
+    Raises InvalidInput for a name that is none, naming those that are, or a value of the wrong kind
+    or out of range.
     """
     own = {one.name for one in fields(Hyperparameters)} - {"objective"}
     inner = {one.name for one in fields(Objective)}
@@ -232,7 +234,35 @@ def _typed(name: str, value: Any) -> Any:
                 field=f"settings.{name}",
             )
         return kinds[name](value)
+    if name in _KINDS and not _is_one(_KINDS[name], value):
+        raise InvalidInput(
+            f"{name} is {value!r}; expected {_KIND_WORDS[_KINDS[name]]}", field=f"settings.{name}"
+        )
     return tuple(value) if name == "layers" else value
+
+
+_KIND_WORDS = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "bool": "true or false",
+    "str": "a text",
+    "tuple[int, ...]": "a list of whole numbers, such as [3, 4]",
+}
+_KINDS = {
+    one.name: str(one.type)
+    for one in (*fields(Hyperparameters), *fields(Objective))
+    if one.type in _KIND_WORDS
+}  # By name; annotations are texts here and in targets.py.
+
+
+def _is_one(kind: str, value: Any) -> bool:
+    if kind in {"bool", "str"}:
+        return isinstance(value, {"bool": bool, "str": str}[kind])
+    if kind == "tuple[int, ...]":
+        return isinstance(value, list | tuple) and all(_is_one("int", one) for one in value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) if kind == "int" else math.isfinite(value)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, object]:

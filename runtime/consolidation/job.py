@@ -32,6 +32,7 @@ from memory.errors import (
 from memory.record import EDITION_BASE
 from runtime.consolidation.edition import EditionRecord
 from runtime.consolidation.editions import Editions
+from runtime.consolidation.hyperparameters import rule, with_changes
 from runtime.consolidation.operations import (
     Estimate,
     JobRequest,
@@ -50,6 +51,7 @@ from runtime.consolidation.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+BLOCKS_ANY = 32  # Settings are checked before the model is asked how many it has.
 SELECTIONS_MAX = 3  # How often a job begins anew because its edits changed while it ran.
 COMPUTING = {stage.value: stage for stage in (Stage.COVARIANCE, Stage.TARGETS, Stage.SOLVING)}
 COMPUTING[Stage.GATING.value] = Stage.GATING
@@ -186,6 +188,7 @@ class Consolidator:
                 "filter.states is set; a job takes edits in force, so leave it unset",
                 field="filter.states",
             )
+        with_changes(rule(BLOCKS_ANY), request.settings)  # Layers are checked by the model's depth.
         return replace(request, editor=editor)
 
     def _check_size(self, request: JobRequest, selection: Selection) -> Estimate:

@@ -78,6 +78,15 @@ def test_every_value_can_be_set_also_as_plain_words() -> None:
         ("covariance_weight", 0, "covariance_weight is 0"),
         ("clamp_factor", -1, "clamp_factor is -1"),
         ("prefixes", 101, "prefixes is 101"),
+        ("layers", "[", r"layers is '\['; expected a list of whole numbers"),
+        ("layers", 3, "layers is 3; expected a list of whole numbers"),
+        ("layers", [3, "4"], "expected a list of whole numbers"),
+        ("steps", "many", "steps is 'many'; expected a whole number"),
+        ("steps", 2.5, "steps is 2.5; expected a whole number"),
+        ("seed", True, "seed is True; expected a whole number"),
+        ("learning_rate", None, "learning_rate is None; expected a finite number"),
+        ("covariance_weight", float("inf"), "covariance_weight is inf; expected a finite number"),
+        ("relative", 1, "relative is 1; expected true or false"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: object, said: str) -> None:

@@ -236,6 +236,8 @@ def test_wrong_operations_are_refused(
     [
         ("Consolidate", consolidation_pb2.ConsolidateRequest(parent="default")),
         ("Consolidate", consolidation_pb2.ConsolidateRequest(settings={"steps": "{"})),
+        ("Consolidate", consolidation_pb2.ConsolidateRequest(settings={"steps": '"many"'})),
+        ("Consolidate", consolidation_pb2.ConsolidateRequest(settings={"stops": "3"})),
         ("Consolidate", consolidation_pb2.ConsolidateRequest(request_id="x" * 200)),
         ("GetEdition", consolidation_pb2.GetEditionRequest(name="namespaces/default/editions/x")),
         ("ActivateEdition", consolidation_pb2.ActivateEditionRequest(name="editions/1")),
