@@ -77,7 +77,7 @@ def consolidate(
         typer.Option(
             "--editor",
             metavar="NAME",
-            help="memit, rome, alphaedit or pmet.  [default: the server's setting]",
+            help="memit, rome, alphaedit or pmet.  \\[default: the server's setting]",
             rich_help_panel=COMPUTING,
         ),
     ] = "",

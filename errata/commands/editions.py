@@ -79,7 +79,7 @@ def diff(
     first: Number,
     second: Annotated[
         int | None,
-        typer.Argument(min=0, metavar="OTHER", help="Another.  [default: the active one]"),
+        typer.Argument(min=0, metavar="OTHER", help="Another.  \\[default: the active one]"),
     ] = None,
     *,
     namespace: Namespace = DEFAULT_NAMESPACE,

@@ -39,7 +39,7 @@ def locate(
             "--window",
             min=1,
             metavar="LAYERS",
-            help="Layers of MLP or attention put back together.  [default: a fifth of them]",
+            help="Layers of MLP or attention put back together.  \\[default: a fifth of them]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the noise.")] = 0,

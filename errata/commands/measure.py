@@ -155,7 +155,7 @@ def eval_(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Which paraphrases follow from their edit.  [default: the project's own, for "
+            help="Which paraphrases follow from their edit.  \\[default: the project's own, for "
             "the file that they were made for]",
             rich_help_panel=EXTRA,
         ),
@@ -164,7 +164,7 @@ def eval_(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Conversations about the records.  [default: the project's own, likewise]",
+            help="Conversations about the records.  \\[default: the project's own, likewise]",
             rich_help_panel=EXTRA,
         ),
     ] = None,

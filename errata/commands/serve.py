@@ -25,7 +25,7 @@ Flags = dict[str, dict[str, Any]]
 
 
 def _flag(metavar: str | None, text: str, default: str, *names: str, panel: str = "Server") -> Any:
-    shown = f"{text}  [default: {default}]"
+    shown = f"{text}  \\[default: {default}]"  # Unescaped it is markup, and not shown.
     return typer.Option(*names, metavar=metavar, help=shown, rich_help_panel=panel)
 
 

@@ -81,6 +81,14 @@ def test_help_is_shown_without_a_server(words: tuple[str, ...]) -> None:
     assert "\b" not in ran.out
 
 
+@pytest.mark.parametrize(("words", "command"), EVERY, ids=NAMES)
+def test_a_default_that_a_help_text_tells_is_shown(words: tuple[str, ...], command: Any) -> None:
+    shown = "".join(run_command(*words, "--help").out.replace("│", "").split())
+    told = [re.search(r"\[default: (.*)\]", p.help or "") for p in command.params]
+    wanted = ["".join(one[0].split()) for one in told if one]
+    assert [] == [one for one in wanted if one not in shown]
+
+
 def test_help_loads_neither_torch_nor_grpc() -> None:
     code = (
         "import sys; from errata.cli import app; from typer.testing import CliRunner; "
