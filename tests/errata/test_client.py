@@ -55,14 +55,14 @@ class Flaky:
         self.after = after
         self.calls = 0
 
-    def __call__(self, request: Any, timeout: float | None = None) -> Any:
+    def __call__(self, request: Any, timeout: float | None = None, **more: Any) -> Any:
         self.calls += 1
         if self.left:
             self.left -= 1
             if self.after:
-                self.real(request, timeout=timeout)
+                self.real(request, timeout=timeout, **more)
             raise Lost
-        return self.real(request, timeout=timeout)
+        return self.real(request, timeout=timeout, **more)
 
 
 class Lost(grpc.RpcError):
@@ -122,9 +122,9 @@ def test_a_client_reads_its_writes_unless_told_otherwise(kit: Kit) -> None:
     def spy(client: Client) -> None:
         real = client._inference.Generate
 
-        def generate(request: Any, timeout: float | None = None) -> Any:
+        def generate(request: Any, timeout: float | None = None, **more: Any) -> Any:
             seen.append(request.routing.min_sequence)
-            return real(request, timeout=timeout)
+            return real(request, timeout=timeout, **more)
 
         client._inference.Generate = generate
 
