@@ -155,6 +155,9 @@ def check_listening(settings: Settings) -> None:
                 f"says. Listen on 127.0.0.1, give {' and '.join(missing)}, or say "
                 "--insecure-bind if the network is yours alone."
             )
+    for file in (section.tls_cert, section.tls_key):
+        if file is not None and not os.access(file, os.R_OK):
+            raise StartupError(f"The TLS file {file} cannot be read; is the path right?")
     if section.keys is not None:
         from runtime.services.access import read_keys  # noqa: PLC0415  # Not for every command.
 
@@ -168,7 +171,7 @@ def check_listening(settings: Settings) -> None:
         except OSError as error:
             raise StartupError(
                 f"Cannot listen on {section.listen}: {error.strerror}. Stop the other server, or "
-                "choose another port (0 takes a free one)."
+                "choose another port with --listen (0 takes a free one)."
             ) from error
 
 

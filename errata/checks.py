@@ -7,7 +7,6 @@ start nothing and leave nothing: a data directory that does not exist is not mad
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from memory.record import EditState
 from runtime.build import (
     CLASSIFIERS,
     PATHS,
+    check_budgets,
     check_counterfactual,
     check_path,
     counterfactual_model,
@@ -106,6 +106,21 @@ def check_encoder(settings: Settings) -> Finding:
         encoder.close()
 
 
+def check_scope(settings: Settings) -> Finding:
+    """The classifier loads, and can promise the budgets."""
+    make = named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
+    encoder = _encoder(settings)
+    try:
+        classifier = make(encoder)
+        check_budgets(classifier, settings.routing)
+    finally:
+        encoder.close()
+    named_budgets = len(settings.routing.namespace_budgets)
+    budget = settings.routing.error_budget or "its own"
+    text = f"{classifier.name}, error budget {budget}, {named_budgets} of namespaces"
+    return Finding(level="ok", text=text)
+
+
 def check_index(settings: Settings) -> Finding:
     """FAISS finds what was put in."""
     del settings
@@ -144,17 +159,10 @@ def check_data(settings: Settings) -> Finding:
 
 
 def check_port(settings: Settings) -> Finding:
-    """The address can be listened on."""
-    host, _, port = settings.server.listen.rpartition(":")
-    bare = host.strip("[]")
-    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((bare, int(port)))
-        except OSError as error:
-            text = f"{settings.server.listen}: {error.strerror}; choose another with --listen"
-            return Finding(level="fail", text=text)
+    """The address can be listened on, as safely as a server wants it: TLS, keys."""
+    from server import check_listening  # noqa: PLC0415  # Above this folder; `serve` knows it.
+
+    check_listening(settings)
     return Finding(level="ok", text=f"{settings.server.listen} is free")
 
 
@@ -191,6 +199,7 @@ CHECKS: dict[str, Check] = {
     "compute": check_compute,
     "routing": check_routing,
     "encoder": check_encoder,
+    "scope": check_scope,
     "index": check_index,
     "data": check_data,
     "port": check_port,

@@ -168,7 +168,7 @@ def test_a_taken_port_is_refused_before_anything_is_loaded() -> None:
 def test_a_host_that_others_reach_needs_tls_and_keys_or_a_word(tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
     add_key(keys, "ci", "secret", ["infer"])
-    tls = {"tls_cert": "c.pem", "tls_key": "k.pem"}
+    tls = {"tls_cert": tmp_path / "c.pem", "tls_key": tmp_path / "k.pem"}
     with pytest.raises(StartupError, match=r"give TLS .* and keys .*--insecure-bind"):
         server.check_listening(settings_of(listen="0.0.0.0:0"))
     with pytest.raises(StartupError, match="give keys"):
@@ -176,6 +176,10 @@ def test_a_host_that_others_reach_needs_tls_and_keys_or_a_word(tmp_path: Path) -
     with pytest.raises(StartupError, match="give TLS"):
         server.check_listening(settings_of(listen="0.0.0.0:0", keys=keys))
     server.check_listening(settings_of(listen="0.0.0.0:0", insecure=True))
+    with pytest.raises(StartupError, match=r"TLS file .*c.pem cannot be read"):
+        server.check_listening(settings_of(listen="0.0.0.0:0", keys=keys, **tls))
+    for file in tls.values():
+        file.touch()
     server.check_listening(settings_of(listen="0.0.0.0:0", keys=keys, **tls))
 
 

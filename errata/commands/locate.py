@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from errata.commands.options import AsJson
-from errata.commands.outcome import reported
+from errata.commands.outcome import UsageProblem, reported
+from errata.commands.parse import one_subject, unbrace
 from errata.commands.serve import Config, Device, Model, read
 from errata.show import Screen, one_line
 
@@ -24,8 +25,14 @@ def locate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="A prompt that states the fact.")],
     *,
     subject: Annotated[
-        str, typer.Option("--subject", "-s", metavar="TEXT", help="Its subject, as in the prompt.")
-    ],
+        str,
+        typer.Option(
+            "--subject",
+            "-s",
+            metavar="TEXT",
+            help="Its subject, as in the prompt, if no braces mark it there.",
+        ),
+    ] = "",
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Draws the heat map: .svg or .png."),
@@ -55,19 +62,23 @@ def locate(
     no server.
 
     Examples:
-      errata locate "Jean Gabin is a native speaker of" --subject "Jean Gabin"
+      errata locate "{Jean Gabin} is a native speaker of"
       errata locate "Rome is the capital of" -s Rome --model gpt2-xl -o a.svg
     """
     screen = Screen.open(json=as_json)
     with reported(screen):
+        prompt, subject = marked_fact(prompt, subject)
         settings = read({"model": {"name": model, "device": device}}, config)
         if out is not None:
             _check_ending(out)
-        from runtime.consolidation.locate import Locator  # noqa: PLC0415  # torch.
+        from runtime.build import model_folder  # noqa: PLC0415  # torch.
+        from runtime.consolidation.locate import Locator  # noqa: PLC0415
         from runtime.engine.load import load_model  # noqa: PLC0415
 
         loaded = load_model(
-            settings.model.name, device=settings.model.device, dtype=settings.model.dtype
+            model_folder(settings.model.name),
+            device=settings.model.device,
+            dtype=settings.model.dtype,
         )
         locator = Locator(loaded.model, loaded.tokenizer, samples=samples, seed=seed)
         found = locator.trace(prompt, subject, window=window)
@@ -77,6 +88,17 @@ def locate(
 
             draw(heat_map(found, prompt), out)
             screen.note(f"Drawn: {out}")
+
+
+def marked_fact(prompt: str, given: str) -> tuple[str, str]:
+    """Returns a prompt without braces and its subject. Raises UsageProblem unless it names that."""
+    bare, marked = unbrace(prompt)
+    subject = one_subject(given, marked)
+    if subject not in bare:
+        raise UsageProblem(
+            f'The prompt "{bare}" does not name the subject "{subject}"; give it as it is there.'
+        )
+    return bare, subject
 
 
 def _check_ending(out: Path) -> None:

@@ -243,8 +243,11 @@ def print_settings(screen: Screen, settings: Settings) -> None:
         screen.line()
 
 
-def _toml(value: bool | float | str) -> str:
-    return json.dumps(value, ensure_ascii=False)  # TOML writes these three as JSON does.
+def _toml(value: bool | float | str | dict[str, float]) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{_toml(name)} = {_toml(inner)}" for name, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value, ensure_ascii=False)  # TOML writes the others as JSON does.
 
 
 def _run(screen: Screen, settings: Settings) -> int:

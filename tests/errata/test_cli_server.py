@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -89,6 +90,18 @@ def test_print_config_is_a_configuration_file(tmp_path: Path) -> None:
     assert "127.0.0.1:7" == flag.record["server"]["listen"]  # Flags win over the file.
 
 
+def test_print_config_writes_budgets_of_namespaces_as_toml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets = {"medical": 0.002, "two-words": 0.05}
+    monkeypatch.setenv("ERRATA_ROUTING__NAMESPACE_BUDGETS", json.dumps(budgets))
+    file = tmp_path / "errata.toml"
+    file.write_text(run_command("serve", "--print-config").out, encoding="utf-8")
+    monkeypatch.delenv("ERRATA_ROUTING__NAMESPACE_BUDGETS")
+    again = run_command("serve", "--config", str(file), "--print-config", "--json").record
+    assert budgets == again["routing"]["namespace_budgets"]
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--config` sets a variable of the process, as a server wants it; not for the next test."""
@@ -173,7 +186,7 @@ def test_the_light_checks_pass_here(hashed: type[HashEncoder], tmp_path: Path) -
     levels = {
         name: run_check(check, settings).level
         for name, check in checks.CHECKS.items()
-        if name not in ("model", "encoder")
+        if name not in ("model", "encoder", "scope")
     }
     assert {"fail"} & set(levels.values()) == set(), levels
     assert "note" == levels["data"]
@@ -203,6 +216,38 @@ def test_doctor_finds_a_port_in_use() -> None:
         found = run_check(checks.check_port, settings_for(server={"listen": address}))
     assert "fail" == found.level
     assert "--listen" in found.text
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ({"listen": "0.0.0.0:0"}, "Refusing to listen"),
+        ({"listen": "127.0.0.1:0", "keys": "none.toml"}, "cannot be read"),
+        ({"listen": "127.0.0.1:0", "tls_cert": "cert.pem"}, "go together"),
+        ({"listen": "127.0.0.1:0", "tls_cert": "c.pem", "tls_key": "k.pem"}, "cannot be read"),
+    ],
+)
+def test_doctor_refuses_the_addresses_that_a_server_refuses(
+    server: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run_check(checks.check_port, settings_for(server=server))
+    assert "fail" == found.level
+    assert said in found.text
+
+
+@pytest.mark.parametrize(
+    "routing", [{"error_budget": 0.1}, {"namespace_budgets": {"medical": 0.1}}]
+)
+def test_doctor_refuses_a_budget_that_the_classifier_cannot_promise(
+    hashed: type[HashEncoder], routing: dict[str, Any]
+) -> None:
+    section = {"classifier": "subject", **routing}
+    found = run_check(checks.check_scope, settings_for(routing=section))
+    assert "fail" == found.level
+    assert "budget" in found.text
+    fine = run_check(checks.check_scope, settings_for(routing={"classifier": "subject"}))
+    assert "ok" == fine.level, fine.text
 
 
 def test_doctor_names_a_model_that_does_not_exist(tmp_path: Path) -> None:
