@@ -49,7 +49,15 @@ class ClientOptions:
         ]
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Returns what is sent with every call: the key, if there is one."""
+        """Returns what is sent with every call: the key, if there is one.
+
+        Raises ValueError for one that no header can carry; gRPC would only say "invalid metadata".
+        """
+        if not (self.key.isascii() and self.key.isprintable()):
+            raise ValueError(
+                "the key has characters that no key has; expected what `errata key` printed, "
+                "letters, digits, - and _"
+            )
         return (("authorization", f"Bearer {self.key}"),) if self.key else ()
 
     def root_certificates(self) -> bytes | None:

@@ -156,10 +156,13 @@ def consolidate(
     with connected(screen, address, namespace=namespace, timeout_s=timeout) as client:
         if cancel and resume:
             raise UsageProblem("--resume and --cancel are both given; give one of them.")
+        if (cancel or resume) and (validate_only or detach or editor or setting):
+            raise UsageProblem(
+                "--resume and --cancel are about a job that is there: --validate-only, --detach, "
+                "--editor and --set are for a new one."
+            )
         if cancel:
-            name = _named(client, cancel)
-            client.cancel_operation(name)
-            _end(screen, client.wait_operation(name))
+            _cancel(screen, client, _named(client, cancel))
             return
         if resume:
             _follow(screen, client, client.operation(_named(client, resume)))
@@ -214,6 +217,18 @@ def _named(client: Client, given: str) -> str:
     if not running:
         raise UsageProblem("No consolidation runs now; `errata editions list` shows what there is.")
     return running[-1].id
+
+
+def _cancel(screen: Screen, client: Client, name: str) -> None:
+    """Stops a job and waits for its end. Raises UsageProblem for one that ended otherwise."""
+    before = client.operation(name)
+    if before.ended and before.state is not OperationState.CANCELLED:
+        raise UsageProblem(
+            f"{before.id} has {before.state.value} already; there is nothing to cancel. "
+            "`errata editions activate 0` leaves an edition."
+        )
+    client.cancel_operation(name)
+    _end(screen, client.wait_operation(name))
 
 
 def _began(screen: Screen, operation: Operation) -> None:

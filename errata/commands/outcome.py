@@ -35,6 +35,7 @@ from errata.errors import (
 )
 from errata.show import Screen, printable
 from memory.errors import ErrataError, InvalidInput, StartupError
+from memory.errors import NotFound as NothingThere
 
 FAILED, INPUT, UNREACHABLE, REFUSED, SERVER_FAILED, PARTLY, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
 
@@ -51,7 +52,7 @@ def reported(screen: Screen) -> Iterator[None]:
     except ClientError as error:
         _report(screen, _message(error), hint=_hint(error), details=_details(error))
         raise typer.Exit(_exit_code(error)) from error
-    except (UsageProblem, InvalidInput, StartupError, ValueError) as error:
+    except (UsageProblem, InvalidInput, NothingThere, StartupError, ValueError) as error:
         _report(screen, str(error))
         raise typer.Exit(INPUT) from error
     except ErrataError as error:
@@ -124,6 +125,8 @@ def _hint(error: ClientError) -> str:
             return f"`errata consolidate --resume {name}` follows it, --cancel {name} stops it."
         case NotFound() if error.reason == "EDITION_NOT_FOUND":
             return "`errata editions list` shows those of a namespace."
+        case NotFound() if error.reason == "OPERATION_NOT_FOUND":
+            return "`errata consolidate --resume running` follows the job that runs, if one does."
         case NotFound():
             return (
                 "`errata status` lists the namespaces, `errata edit list --state all` every edit."
@@ -135,7 +138,7 @@ def _hint(error: ClientError) -> str:
         case ServerUnavailable() if not error.reason:
             return "Another server is named with --address HOST:PORT or ERRATA_ADDRESS."
         case Unauthenticated():
-            return "Put the key into the variable ERRATA_KEY."
+            return "The variable ERRATA_KEY holds the key that is sent."
         case DeadlineExceeded():
             return "Allow more time with --timeout SECONDS, or look at `errata status`."
         case ServerFailure():

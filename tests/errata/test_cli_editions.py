@@ -95,6 +95,7 @@ def test_the_life_of_an_edition_as_people_type_it(
     assert "has rank" in run(*lora, "--rank-max", "1", code=2).err
     assert "LoRA, rank" in run(*lora).out
     run("editions", "export", "0", str(tmp_path / "none"), *here, code=2)
+    assert "known: " in run("editions", "export", "9", str(tmp_path / "none"), *here, code=2).err
 
 
 def test_programs_get_one_object_for_each_thing(serve: Callable[..., Served]) -> None:
@@ -157,6 +158,9 @@ def test_a_job_is_left_running_followed_refused_a_rival_and_cancelled(
     run("consolidate", "--resume", "running", "--cancel", "running", code=2)
     hold.go_on.set()
     assert "Edition 1 holds" in run("consolidate", "--resume", begun["id"]).out
+    assert "has succeeded already" in run("consolidate", "--cancel", begun["id"], code=2).err
+    assert "--resume running" in run("consolidate", "--cancel", "nonsense", code=4).err
+    assert "a new one" in run("consolidate", "--resume", begun["id"], "--detach", code=2).err
     hold.reached.clear()
     hold.go_on.clear()
     run("consolidate", *SET, "--detach")

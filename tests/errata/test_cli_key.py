@@ -24,6 +24,8 @@ def test_a_key_that_was_made_opens_a_running_server(
     with shell(tmp_path / "memory", access=file) as opened:
         refused = opened("generate", "Messi plays", code=4)
         assert "ERRATA_KEY" in refused.err
+        monkeypatch.setenv("ERRATA_KEY", "clé")
+        assert "expected what `errata key` printed" in opened("edit", "list", code=2).err
         monkeypatch.setenv("ERRATA_KEY", asking)
         assert "base" in opened("generate", "Messi plays").out
         assert "needs the scope read" in opened("edit", "list", code=4).err
