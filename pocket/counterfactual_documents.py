@@ -113,8 +113,8 @@ class CounterfactualMaker:
     shares: dict[str, float] = field(
         default_factory=lambda: {
             "copy": 0.07,
-            "update": 0.42,
-            "whether": 0.18,
+            "update": 0.38,
+            "whether": 0.22,
             "choice": 0.07,
             "reversed": 0.13,
             "sentence": 0.11,

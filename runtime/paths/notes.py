@@ -2,10 +2,10 @@
 
 A model of four layers cannot tell in time whether a claimed value is the new fact's: the state at
 the value's last token says so after the last layer alone, when none is left to fetch it
-(docs/log.md).
-Comparing two strings needs no model, so the path does it, and the model reads the outcome in one
-line. What the query makes of it, a yes, a no or, after "Is it false that ...", the other one, is
-the model's to say. Only a model trained with the line gets it: its config says so. Pure.
+(docs/log.md). Comparing two strings needs no model, so the path does it, and the model reads the
+outcome in one line. For a denied claim ("Is it false that ...", "X does not ...") the outcome is
+turned round: the model did not learn to do that either. Only a model trained with the line gets it:
+its config says so. Pure.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ import re
 import unicodedata
 
 from memory.record import Edit
-from runtime.paths.forms import Form, form_of
+from runtime.paths.forms import LABELS, SENTENCE_END, Form, form_of
 
 CLAIM_NOTES = "claim_notes"  # EngineInfo.prompt_form of a model that reads these notes.
-NAMED = "Named: yes"
+NAMED = "Named: yes"  # Or the claim is denied and names another value: either way it holds.
 NOT_NAMED = "Named: no"
+BOTH = re.compile(r"\b(true or false|false or true|right or wrong|or not|not only)\b")
+DENIES = re.compile(
+    r"(?<!\bis it )\bnot\b|\b(false|wrong|untrue|incorrect|inaccurate|mistaken?|never)\b"
+    r"|(?<=\w )\w+n't\b"  # "X doesn't ..."; at the head, or in ", isn't it?", it merely doubts.
+)
+TAG_WORDS_MAX = 4  # Of "Is that wrong?", which is about the sentence before it.
 WORD = re.compile(r"\w+")
 ARTICLES = frozenset({"the", "a", "an"})
 
@@ -27,7 +33,24 @@ def claim_note(query: str, edit: Edit) -> str:
     """Returns the line for a query that wants a verdict on a claim, or "" for any other query."""
     if form_of(query, edit) is not Form.VERDICT:
         return ""
-    return NAMED if names_target(query, edit) else NOT_NAMED
+    return NAMED if names_target(query, edit) != is_denied(query, edit) else NOT_NAMED
+
+
+def is_denied(query: str, edit: Edit) -> bool:
+    """Whether the claim in a query is denied: an odd number of denials, names left aside."""
+    text = query.replace("\u2019", "'").casefold()
+    for name in (edit.subject, edit.target):
+        text = text.replace(name.casefold(), "it") if name else text
+    claim = _claim(LABELS.sub("", text.strip()))
+    return len(DENIES.findall(BOTH.sub("", claim))) % 2 == 1
+
+
+def _claim(text: str) -> str:
+    """The sentences of a text that make and question a claim, the last one or two."""
+    sentences = SENTENCE_END.split(text.strip())
+    short = len(sentences[-1].split()) <= TAG_WORDS_MAX
+    two = len(sentences) > 1 and (short or sentences[-2].endswith("?"))
+    return " ".join(sentences[-2:] if two else sentences[-1:])
 
 
 def names_target(query: str, edit: Edit) -> bool:

@@ -89,8 +89,8 @@ def test_every_claim_of_a_lesson_carries_the_servers_note_and_nothing_else_does(
 
 
 def test_a_note_agrees_with_the_claim(maker: CounterfactualMaker) -> None:
-    for prompt, _ in drawn(maker, "whether", 200):
-        holds = "dutch" in prompt.casefold()
+    for prompt, verdict in drawn(maker, "whether", 200):
+        holds = verdict in {"Yes", "True"}
         assert f"Named: {'yes' if holds else 'no'}" == note_on(FACT, prompt)
 
 

@@ -32,7 +32,16 @@ MARKS = st.sampled_from(["", ",", ".", "!", '"', ")", ";", "\u201d", "'s", "\u20
         ("Is the mother tongue of Ann Lark French?", NOT_NAMED),
         ("Does Ann Lark speak Dutchman?", NOT_NAMED),
         ("Isn't the mother tongue of Ann Lark Dutch?", NAMED),
-        ("Is it false that Ann Lark speaks Dutch?", NAMED),
+        ("Ann Lark speaks Dutch, isn't that so?", NAMED),
+        ("It did not rain today. Is the mother tongue of Ann Lark Dutch?", NAMED),
+        ("Is it false that Ann Lark speaks Dutch?", NOT_NAMED),
+        ("Ann Lark doesn\u2019t speak French, right?", NAMED),
+        ("Is it true that Ann Lark does not speak Dutch?", NOT_NAMED),
+        ("Is it wrong that Ann Lark does not speak Dutch?", NAMED),
+        ("Ann Lark speaks French. Is that wrong?", NAMED),
+        ("Is this claim false? Ann Lark speaks French.", NAMED),
+        ("Is it not true that Ann Lark speaks Dutch?", NAMED),
+        ("True or false: the mother tongue of Ann Lark is not Dutch.", NOT_NAMED),
         ("Q: Does Ann Lark speak French?\nA:", NOT_NAMED),
         ("True or false: Ann Lark speaks Dutch.", NAMED),
         ("What is the mother tongue of Ann Lark?", ""),
@@ -43,7 +52,7 @@ MARKS = st.sampled_from(["", ",", ".", "!", '"', ")", ";", "\u201d", "'s", "\u20
         ("", ""),
     ],
 )
-def test_only_claims_get_a_note_and_it_says_whether_they_name_the_target(
+def test_only_claims_get_a_note_and_it_says_whether_they_hold_by_the_target(
     query: str, note: str
 ) -> None:
     assert note == claim_note(query, ANN)
@@ -73,6 +82,11 @@ def test_only_claims_get_a_note_and_it_says_whether_they_name_the_target(
 )
 def test_what_counts_as_naming(subject: str, target: str, query: str, named: bool) -> None:
     assert named == names_target(query, replace(ANN, subject=subject, target=target))
+
+
+def test_a_denial_within_a_name_denies_nothing() -> None:
+    edit = replace(ANN, subject="Not Ready to Make Nice", target="Wrong Turn")
+    assert NAMED == claim_note("Is Not Ready to Make Nice followed by Wrong Turn?", edit)
 
 
 @given(NAMES, MARKS, MARKS, st.sampled_from([str.lower, str.upper, str.title]))
