@@ -1,9 +1,7 @@
 """Which path answers a query in scope, when the setting or the request says "auto". Pure.
 
 The rule was measured with the models that ship (docs/paths.md): each form of query goes where it is
-answered better. Verifications go in context although the frozen model gives no verdict: it then
-states the new fact, and the counterfactual model's verdict is a coin's. Whatever needs more than
-one fact and one query goes in context too.
+answered better. Only questions go in context, and whatever needs more than one fact and one query.
 """
 
 from __future__ import annotations
@@ -18,7 +16,9 @@ from runtime.paths.in_context import IN_CONTEXT
 
 AUTO = "auto"
 WORDS_MAX = 40  # Of a query: longer ones were not trained.
-BETTER_BY_COUNTERFACTUAL = frozenset({Form.CLOZE, Form.CHOICE, Form.SUBJECT, Form.SENTENCE})
+BETTER_BY_COUNTERFACTUAL = frozenset(
+    {Form.CLOZE, Form.CHOICE, Form.VERDICT, Form.SUBJECT, Form.SENTENCE}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

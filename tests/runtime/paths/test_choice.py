@@ -20,7 +20,7 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
 CLOZE = "The mother tongue of Ann Lark is"
 
 
-@pytest.mark.parametrize("query", [CLOZE, "Whose mother tongue is Dutch?"])
+@pytest.mark.parametrize("query", [CLOZE, WHETHER, "Whose mother tongue is Dutch?"])
 def test_the_forms_that_the_counterfactual_model_answers_better_go_to_it(query: str) -> None:
     choice = choose_path(query, [ANN])
     assert "counterfactual" == choice.path
@@ -31,7 +31,8 @@ def test_the_forms_that_the_counterfactual_model_answers_better_go_to_it(query: 
     ("query", "edits", "turns", "why"),
     [
         ("What does Ann Lark speak?", 1, 1, "an answer to a question"),
-        (WHETHER, 1, 1, "a yes or no"),
+        (WHETHER, 2, 1, "2 edits"),
+        (WHETHER, 1, 2, "conversation"),
         (CLOZE, 2, 1, "2 edits"),
         (CLOZE, 1, 2, "conversation"),
         ("word " * (WORDS_MAX + 1), 1, 1, f"{WORDS_MAX + 1} words"),

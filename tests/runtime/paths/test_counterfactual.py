@@ -132,6 +132,7 @@ def test_the_shipped_model_answers_a_standing_example() -> None:
             sampling=Sampling(max_tokens=8),
         )
         assert " English" == collect(engine, request)[0]
+        assert CLAIM_NOTES == engine.info.prompt_form
     finally:
         engine.close()
 
