@@ -197,8 +197,8 @@ def test_the_client_resumes_when_the_connection_breaks(tmp_path: Path) -> None:
             real = client._memory.ImportEdits
             broken: list[str] = []
 
-            def flaky(messages: object) -> object:
-                call = real(messages)
+            def flaky(messages: object, **more: object) -> object:
+                call = real(messages, **more)
                 return call if broken else BreaksAfterOne(call, broken)
 
             client._memory.ImportEdits = flaky
