@@ -148,7 +148,8 @@ def check_data(settings: Settings) -> Finding:
             report = memory.check_integrity(repair=False)
             status = memory.status()
     except DataDirectoryLocked:
-        return Finding(level="note", text=f"{folder} is in use by a running server; not checked")
+        text = f"{folder} is in use by a running server: no other one starts on it; not checked"
+        return Finding(level="fail", text=text)
     finally:
         encoder.close()
     if report.problems:

@@ -117,8 +117,11 @@ def well_formed(request: Any) -> Any:
     return request
 
 
-async def _well_formed_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _well_formed_stream(
+    requests: AsyncIterator[Any], allowed: Callable[[], None]
+) -> AsyncIterator[Any]:
     async for request in requests:
+        allowed()
         yield well_formed(request)
 
 
@@ -202,9 +205,11 @@ class CallInterceptor(_Interceptor):
             try:
                 self._admit(method, context)
                 streaming = not isinstance(request, (Malformed, Message))
-                asked = _well_formed_stream(request) if streaming else well_formed(request)
+                allowed = self._guard(method, context)
+                asked = _well_formed_stream(request, allowed) if streaming else well_formed(request)
                 async with aclosing(inner(asked, context)) as responses:  # type: ignore[type-var]
                     async for response in responses:
+                        allowed()
                         await self._write(context, response)
             except asyncio.CancelledError:
                 self._end(record, "CANCELLED")
@@ -254,6 +259,21 @@ class CallInterceptor(_Interceptor):
             raise Unavailable("the server is stopping; retry at another one", reason="DRAINING")
         if self._running > self._calls_max:
             raise Overloaded(f"{self._calls_max} calls are in hand; retry later")
+
+    def _guard(self, method: str, context: Any) -> Callable[[], None]:
+        """Returns what raises once the caller's key is good for the method no more.
+
+        A stream may last for days; a key that is taken back ends it at its next message.
+        """
+        access = self._access
+        if access is None:
+            return lambda: None
+        metadata = context.invocation_metadata()
+
+        def allowed() -> None:
+            access.check(method, metadata)
+
+        return allowed
 
     def _fail(self, record: CallRecord, error: Exception) -> status_pb2.Status:
         """Logs a failure and returns its status; only faults of ours carry a trace in the log."""

@@ -199,7 +199,7 @@ def test_doctor_checks_a_data_directory(hashed: type[HashEncoder], tmp_path: Pat
     with EditMemory.open(folder, encoder=hashed()) as memory:
         memory.create(draft(1))
         busy = run_check(checks.check_data, settings)
-        assert "note" == busy.level
+        assert "fail" == busy.level
         assert "running server" in busy.text
     found = run_check(checks.check_data, settings)
     assert "ok" == found.level, found.text

@@ -112,6 +112,20 @@ def test_the_log_names_the_holder_and_never_the_key(kit: Kit) -> None:
     assert digest_of("k-infer") not in str(lines)
 
 
+def test_a_key_that_is_taken_back_ends_the_streams_that_it_opened(
+    kit: Kit, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.services.access.CHECK_EVERY_S", 0.0)
+    with kit.client(key="k-all") as boss, kit.client(key="k-read") as reader:
+        edit = boss.create_edit(subject="Messi", prompt="Messi plays", target="chess")
+        changes = iter(reader.watch(after_sequence=0))
+        assert "chess" in str(next(changes))
+        file.write_text(table("boss", "k-all", *ALL), encoding="utf-8")
+        boss.update_edit(edit, target="golf")
+        with pytest.raises(errors.Unauthenticated):
+            next(changes)
+
+
 class Clock:
     """Seconds that pass only when told to."""
 
