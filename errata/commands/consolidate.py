@@ -263,8 +263,11 @@ def _stops(screen: Screen, name: str) -> bool:
     """Whether an interrupted job shall be cancelled; it goes on when nobody can be asked."""
     if not screen.json and sys.stdin.isatty():
         screen.note("")
-        if typer.confirm("Cancel the job? (No: it goes on in the server)", err=True):
-            return True
+        try:
+            if typer.confirm("Cancel the job? (No: it goes on in the server)", err=True):
+                return True
+        except typer.Abort:  # Ctrl-C again is no answer.
+            screen.note("")
     screen.note(
         f"The job goes on: errata consolidate --resume {name} follows it, --cancel {name} stops "
         "it.",

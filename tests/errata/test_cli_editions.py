@@ -170,7 +170,7 @@ def test_a_job_is_left_running_followed_refused_a_rival_and_cancelled(
     assert kit.bench.store.numbers() == (1,)
 
 
-@pytest.mark.parametrize("answer", ["y", "n"])
+@pytest.mark.parametrize("answer", ["y", "n", "Ctrl-C"])
 def test_an_interrupted_command_asks_what_shall_become_of_the_job(
     serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
@@ -190,7 +190,13 @@ def test_an_interrupted_command_asks_what_shall_become_of_the_job(
     monkeypatch.setattr(Client, "wait_operation", interrupted)
     there = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr(consolidate, "sys", there)
-    monkeypatch.setattr(typer, "confirm", lambda *_, **__: answer == "y")
+
+    def confirm(*_: object, **__: object) -> bool:
+        if answer == "Ctrl-C":
+            raise typer.Abort
+        return answer == "y"
+
+    monkeypatch.setattr(typer, "confirm", confirm)
     ran = shell(kit)("consolidate", *SET, code=0 if answer == "y" else 130)
     hold.go_on.set()
     (operation,) = kit.bench.operations.all()
