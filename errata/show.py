@@ -21,6 +21,7 @@ from errata.records import to_line
 Row = Sequence[str]
 
 WRAPPED = frozenset({"FACT", "MENTION", "REASON", "MOST PROBABLE", "INDEX"})
+CELL_CHARS = 100  # Of a wrapped cell, on a terminal.
 """Columns that may take several lines; ids and figures stay whole, so that they can be copied."""
 
 STATE_STYLES = {
@@ -101,7 +102,7 @@ class Screen:
         self.err.print(_styled(text, style), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Writes a table: laid out on a terminal, tab-separated elsewhere."""
+        """Writes a table: laid out and cut on a terminal, whole and tab-separated elsewhere."""
         if not self.is_terminal:
             for row in (columns, *rows):
                 sys.stdout.write("\t".join(one_line(cell) for cell in row) + "\n")
@@ -109,8 +110,10 @@ class Screen:
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for column in columns:
             table.add_column(escape(column), overflow="fold", no_wrap=column not in WRAPPED)
+        most = [CELL_CHARS if column in WRAPPED else 0 for column in columns]
         for row in rows:
-            table.add_row(*(_cell(one_line(cell)) for cell in row))
+            cells = zip(row, most, strict=True)
+            table.add_row(*(_cell(one_line(cell, chars)) for cell, chars in cells))
         self.out.print(table)
 
     def fields(self, pairs: Sequence[tuple[str, str]]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from errata.edition_results import Edition, Estimate, HeldEdit, Matrix, Metric, Operation
-from errata.show import Row, Screen, bytes_text, one_line, when
+from errata.show import Row, Screen, bytes_text, when
 
-FACT_CHARS = 100
 LEFT_SHOWN_MAX = 20
 METRIC_COLUMNS = ("MEASURE", "BEFORE", "AFTER", "ASKED FOR", "PROBES", "PASSED")
 EDIT_COLUMNS = ("EDIT", "TOOK", "FACT", "REASON")
@@ -122,7 +121,7 @@ def show_editions(screen: Screen, editions: Iterable[Edition]) -> None:
             str(one.edits_taken) if one.number else "",
             str(one.edits_left) if one.number else "",
             bytes_text(one.bytes) if one.number else "",
-            one_line(one.unusable_reason, FACT_CHARS),
+            one.unusable_reason,
         )
         for one in editions
     ]
@@ -221,11 +220,11 @@ def _show_left(screen: Screen, edition: Edition) -> None:
 
 def _edit_row(held: HeldEdit) -> Row:
     took = "yes" if held.took else "no"
-    return (edit_id(held), took, _statement(held), one_line(held.reason, FACT_CHARS))
+    return (edit_id(held), took, _statement(held), held.reason)
 
 
 def _statement(held: HeldEdit) -> str:
-    return one_line(held.statement, FACT_CHARS)
+    return held.statement
 
 
 def _change(first: HeldEdit, second: HeldEdit) -> str:

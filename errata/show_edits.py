@@ -46,8 +46,7 @@ def labels_text(edit: Edit) -> str:
 
 def edit_row(edit: Edit) -> tuple[str, ...]:
     """Returns an edit as a row of COLUMNS."""
-    fact = one_line(edit.statement, FACT_CHARS)
-    return (edit.id, edit.state.value, edit.former or "", fact)
+    return (edit.id, edit.state.value, edit.former or "", edit.statement)
 
 
 def show_edits(screen: Screen, edits: Iterable[Edit]) -> None:
@@ -79,7 +78,7 @@ def show_history(screen: Screen, revisions: Sequence[Edit]) -> None:
             when(edit.updated_at),
             edit.state.value,
             edit.author,
-            one_line(edit.statement, FACT_CHARS),
+            edit.statement,
         )
         for edit in revisions
     ]

@@ -120,7 +120,7 @@ def _candidate_row(edit: ScoredEdit) -> tuple[str, ...]:
         f"{edit.cosine:.3f}",
         edit.mention or "-",
         edit.reject_reason.replace("_", " ") or "used",
-        one_line(edit.statement, STATEMENT_CHARS),
+        edit.statement,
     )
 
 

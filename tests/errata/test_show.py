@@ -23,6 +23,7 @@ from errata.results import (
     Written,
 )
 from errata.show import Screen, bytes_text, one_line, printable, when
+from errata.show_edits import show_edits
 from errata.show_route import budget_text, route_note
 
 USED = ScoredEdit(
@@ -80,6 +81,16 @@ def test_elsewhere_than_on_a_terminal_nothing_is_cut_or_wrapped(
     captured = capsys.readouterr()
     assert [long, "A\tB", f"{long.strip()}\tx y z"] == captured.out.splitlines()
     assert long == captured.err.rstrip("\n")
+
+
+def test_a_long_fact_is_cut_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "word " * 100 + "is"
+    edit = Edit(name="namespaces/default/edits/one", subject="word", prompt=long, target="end")
+    show_edits(Screen.open(), [edit])
+    assert f"{long} end\n" in capsys.readouterr().out
+    screen, file = terminal()
+    show_edits(screen, [edit])
+    assert "…" in file.getvalue()
 
 
 def test_a_terminal_gets_a_table_that_fits_it() -> None:
