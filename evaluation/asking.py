@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from evaluation.groups import Group
 from evaluation.journal import Journal, key_of
 from evaluation.method import Asked, Held, Method, Want
-from evaluation.outcome import Outcome, is_right
+from evaluation.outcome import Outcome, is_right, names
 from evaluation.probes import Probe, Record, Scope, fingerprint
 from memory.conflicts import normalise
 from memory.record import EditDraft, EditId
@@ -161,6 +161,7 @@ class Asker:
         hits = asked.routed.hits
         best = edits.get(EditId(asked.routed.best))
         outside = probe.scope is Scope.OUTSIDE
+        hit = edits.get(EditId(hits[0][0])) if hits else None
         return Outcome(
             case=task.case,
             probe=probe,
@@ -168,6 +169,7 @@ class Asker:
             right=right,
             filler=bool(hits) and not right and hits[0][0] in group.fillers,
             covered=outside and normalise(probe.prompt) in inside,
+            named=hit is not None and names(probe.prompt, hit.subject),
             follows=self._labels.get(task.case) if probe.kind == "rephrase" else None,
             best="" if best is None else f"{best.prompt} {best.target}",
             seconds=seconds,

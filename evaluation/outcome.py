@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evaluation.method import Asked
 from evaluation.metrics import exact
 from evaluation.probes import Probe, Scope
-from memory.conflicts import same_text
+from memory.conflicts import normalise, same_text
 from memory.record import EditDraft, EditId
+
+LAST_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,7 @@ class Outcome:
     filler: bool  # The best hit only fills the memory.
     covered: bool  # Out of its own edit's scope, but some other edit in memory is about it.
     follows: bool | None  # A person's label of a paraphrase; None: not labelled.
+    named: bool = False  # The probe's last sentence names the best hit's subject.
     best: str  # The statement of the best candidate, hit or not; "" when there was none.
     seconds: float  # Wall time that this answer took of the run.
 
@@ -48,10 +52,21 @@ class Outcome:
         return self.edited and not self.right and not self.filler
 
     @property
+    def wrong_subject(self) -> bool:
+        """Whether it was wrong, and about somebody whom the probe does not ask about."""
+        return self.wrong and not self.named
+
+    @property
     def exact(self) -> bool:
         """Whether the whole answer is one of the right ones; False when nothing was said."""
         said = self.asked.said
         return said is not None and any(exact(said.text, name) for name in self.probe.answers)
+
+
+def names(text: str, subject: str) -> bool:
+    """Whether the last sentence of a text names a subject, in whole words."""
+    last = normalise(LAST_SENTENCE.split(text.strip())[-1])
+    return re.search(rf"(?<!\w){re.escape(normalise(subject))}(?!\w)", last) is not None
 
 
 def is_right(

@@ -14,6 +14,7 @@ from evaluation.probes import Scope
 INSIDE_KINDS = ("edit", "rephrase", "portability_subject_aliasing")
 """In-scope kinds that wrong_edit is counted over (a cleaned paraphrase is no further query)."""
 
+NEIGHBOUR_KINDS = ("neighbour", "distracting")
 Outcomes = Sequence[Outcome]
 
 
@@ -100,6 +101,8 @@ def _routes(by_kind: Mapping[str, Outcomes]) -> Iterator[tuple[Rate, float]]:
         if scope is Scope.OUTSIDE:
             free = [o for o in of if not o.covered]
             yield _rate(f"false_route_{_outside_name(kind)}", free, lambda o: o.wrong)
+            if kind in NEIGHBOUR_KINDS:
+                yield _rate(f"false_route_{kind}_other_subject", free, lambda o: o.wrong_subject)
         elif scope is Scope.OPEN:
             yield _rate(f"routed_{kind}", of, lambda o: o.edited)
 
