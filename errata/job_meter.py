@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from errata.edition_results import Operation
+from errata.meter import Meter
 from errata.show import Screen
 
 STAGES = {
@@ -30,43 +22,14 @@ STAGES = {
 }
 
 
-class JobMeter:
+class JobMeter(Meter):
     """Shows what `take` is given."""
 
     def __init__(self, screen: Screen) -> None:
-        self._screen = screen
         self._stage = ""
         self._began_s = time.monotonic()
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if screen.err.is_terminal and not screen.json:
-            self._bar = Progress(
-                TextColumn("{task.description:<28}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                console=screen.err,
-                transient=True,
-            )
-            self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Takes the bar away."""
-        if self._bar:
-            self._bar.stop()
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        super().__init__(screen, TextColumn("{task.description:<28}"), *columns, total=None)
 
     def take(self, operation: Operation) -> None:
         """Shows how far the job is."""

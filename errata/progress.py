@@ -3,63 +3,31 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from errata.meter import Meter
 from errata.results import ImportProgress
 from errata.show import Screen
 
 LINE_EVERY_S = 10.0
 
 
-class ImportMeter:
+class ImportMeter(Meter):
     """Shows what `take` is given; `total` is the number of records, None when it is not known."""
 
     def __init__(self, screen: Screen, *, total: int | None) -> None:
         self.durable_row = 0
-        self._screen = screen
         self._total = total
         self._began_s = self._said_s = time.monotonic()
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if screen.err.is_terminal and not screen.json:
-            self._bar = Progress(
-                TextColumn("Importing"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
-                console=screen.err,
-                transient=True,
-            )
-            self._task = self._bar.add_task("import", total=total, figures="")
-
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Takes the bar away."""
-        if self._bar:
-            self._bar.stop()
+        columns = (
+            TextColumn("Importing"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+        )
+        super().__init__(screen, *columns, total=total, figures="")
 
     def take(self, progress: ImportProgress) -> None:
         """Shows how far the import is."""

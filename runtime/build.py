@@ -18,7 +18,13 @@ from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import InvalidInput, StartupError
-from runtime.config import POCKET_BASE, POCKET_COUNTERFACTUAL, RoutingSection, Settings
+from runtime.config import (
+    POCKET_BASE,
+    POCKET_COUNTERFACTUAL,
+    ModelSection,
+    RoutingSection,
+    Settings,
+)
 from runtime.consolidation.assemble import Shipped, make_consolidator, make_editions
 from runtime.consolidation.editors import EDITORS
 from runtime.consolidation.job import Consolidator
@@ -215,6 +221,30 @@ def check_counterfactual(settings: Settings) -> None:
         raise StartupError(f"counterfactual.model is {other!r}: {error}") from error
 
 
+def load_engine(section: ModelSection) -> TransformersEngine:
+    """Loads the frozen model. Raises ModelLoadError."""
+    return TransformersEngine.load(
+        model_folder(section.name),
+        device=section.device,
+        dtype=section.dtype,
+        threads=section.threads or os.cpu_count() or 1,
+        concurrent_max=section.concurrent_max,
+        queue_max=section.queue_max,
+        prefix_tokens_max=section.prefix_cache_tokens,
+    )
+
+
+def routing_settings(section: RoutingSection) -> RoutingSettings:
+    """Returns what the query runner is told of the settings."""
+    return RoutingSettings(
+        default_path=section.default_path,
+        candidates=section.candidates,
+        error_budget=section.error_budget,
+        namespace_budgets=section.namespace_budgets,
+        threads=section.threads,
+    )
+
+
 def build_runtime(settings: Settings) -> Runtime:
     """Builds all parts. What was built is closed again when a later part fails.
 
@@ -233,15 +263,7 @@ def build_runtime(settings: Settings) -> Runtime:
             index_device=settings.memory.index_device,
         )
         closers.callback(memory.close)
-        engine = TransformersEngine.load(
-            model_folder(settings.model.name),
-            device=settings.model.device,
-            dtype=settings.model.dtype,
-            threads=settings.model.threads or os.cpu_count() or 1,
-            concurrent_max=settings.model.concurrent_max,
-            queue_max=settings.model.queue_max,
-            prefix_tokens_max=settings.model.prefix_cache_tokens,
-        )
+        engine = load_engine(settings.model)
         closers.callback(engine.close)
         other, own = counterfactual_model(settings), None
         if other is not None and other != BASE_MODEL:
@@ -267,13 +289,7 @@ def build_runtime(settings: Settings) -> Runtime:
             ),
             models={} if own is None else {COUNTERFACTUAL_MODEL: own},
             editions=editions,
-            settings=RoutingSettings(
-                default_path=settings.routing.default_path,
-                candidates=settings.routing.candidates,
-                error_budget=settings.routing.error_budget,
-                namespace_budgets=settings.routing.namespace_budgets,
-                threads=settings.routing.threads,
-            ),
+            settings=routing_settings(settings.routing),
         )
         consolidator = make_consolidator(
             settings.memory.directory,
