@@ -66,7 +66,7 @@ class PathTable:
         found = self.paths.get(name)
         if found is None:
             raise InvalidInput(
-                f"There is no path {name!r}; known paths are {', '.join(self.names)}.",
+                f"There is no path {name!r}; known paths are {', '.join(self.names)}.{_advice(name)}",
                 field="routing.path",
             )
         return found
@@ -84,3 +84,10 @@ class PathTable:
     def _model_of(self, path: str) -> ModelName:
         known = self.paths.get(path)
         return BASE_MODEL if known is None else known.model
+
+
+def _advice(name: str) -> str:
+    """What to do about a path that exists, but not on this server."""
+    if name not in {AUTO, COUNTERFACTUAL}:
+        return ""
+    return " Start the server with --path auto, or with --counterfactual MODEL, to have it."

@@ -25,8 +25,10 @@ def test_auto_is_known_where_there_is_something_to_choose_from() -> None:
     assert ["auto", "counterfactual", "in_context"] == table().names
     alone = PathTable({"in_context": InContextPath(BASE)}, {BASE_MODEL: BASE}, default="in_context")
     assert ["in_context"] == alone.names
-    with pytest.raises(InvalidInput, match="known paths are in_context"):
+    with pytest.raises(InvalidInput, match=r"known paths are in_context\. Start .*--path auto"):
         alone.path("auto")
+    with pytest.raises(InvalidInput, match=r"known paths are in_context\.$"):
+        alone.path("by_magic")
     with pytest.raises(InvalidInput, match="default path is 'auto'"):
         PathTable({"in_context": InContextPath(BASE)}, {BASE_MODEL: BASE}, default="auto")
 
