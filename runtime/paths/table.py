@@ -66,7 +66,8 @@ class PathTable:
         found = self.paths.get(name)
         if found is None:
             raise InvalidInput(
-                f"There is no path {name!r}; known paths are {', '.join(self.names)}.{_advice(name)}",
+                f"There is no path {name!r}; known paths are {', '.join(self.names)}."
+                f"{_advice(name)}",
                 field="routing.path",
             )
         return found
