@@ -17,8 +17,8 @@ METRICS: dict[str, str] = {
     "generalization_cleaned_exact": "as generalization_exact, without the unrelated sentence that "
     "some of CounterFact's paraphrases begin with",
     "generalization_cleaned_token": "as generalization_token, on the cleaned paraphrases",
-    "generalization_follows_exact": "as generalization_exact, on the paraphrases that a person "
-    "labelled as following from the edit",
+    "generalization_follows_exact": "as generalization_exact, on the paraphrases labelled as "
+    "following from the edit",
     "es": "efficacy score: share of edit prompts after which the target is more probable than the "
     "former answer, by mean log-probability per token (ROME, MEMIT)",
     "ps": "paraphrase score: as es, on the paraphrases as given",

@@ -1,4 +1,4 @@
-"""Labels given by hand: which paraphrases of CounterFact follow from their edit.
+"""Labels given one by one: which paraphrases of CounterFact follow from their edit.
 
 CounterFact's paraphrases were made by machine, and many ask for something else. The labels, by
 case id alone and without a sentence of the data set, say for a fixed sample which of them a router

@@ -25,7 +25,7 @@ class Outcome:
     right: bool  # The best hit is an edit that the probe is about.
     filler: bool  # The best hit only fills the memory.
     covered: bool  # Out of its own edit's scope, but some other edit in memory is about it.
-    follows: bool | None  # A person's label of a paraphrase; None: not labelled.
+    follows: bool | None  # The label of a paraphrase; None: not labelled.
     named: bool = False  # The probe's last sentence names the best hit's subject.
     best: str  # The statement of the best candidate, hit or not; "" when there was none.
     seconds: float  # Wall time that this answer took of the run.
