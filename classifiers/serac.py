@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from classifiers.cross_encoder import CrossEncoder
 from classifiers.relation import FrameEncoder
-from classifiers.two_stage import PairJudge, encoder_key
+from classifiers.two_stage import PairJudge
 from memory.errors import InvalidInput, StartupError
 from memory.record import Candidate, Edit, Query
 
@@ -57,7 +57,7 @@ class SeracEmbed:
             with safe_open(str(path), framework="np") as held:
                 notes = held.metadata() or {}
                 projection = held.get_tensor("projection").astype(np.float32)
-            _check(notes, encoder_key(encoder))
+            _check(notes, encoder.name)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise StartupError(
                 f"the weights {path} cannot be used ({error}); restore the file, use the encoder "

@@ -35,7 +35,6 @@ from classifiers.fit_cross import TrainableCross, loss_of
 from classifiers.lesson_material import allowed_by
 from classifiers.serac import CROSS_FILE, EMBED_FILE, EMBED_FORMAT
 from classifiers.training_pairs import PoolEdit, counterfact_edits, zsre_edits
-from classifiers.two_stage import encoder_key
 from memory.encoder import MiniLmEncoder
 
 log = logging.getLogger(__name__)
@@ -187,7 +186,7 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if embed:
         projection = train_embed(data, encoder, steps=steps, seed=arguments.seed)
-        notes = {"format": EMBED_FORMAT, "encoder": encoder_key(encoder)}
+        notes = {"format": EMBED_FORMAT, "encoder": encoder.name}
         notes["settings"] = json.dumps(settings | _seconds(begun), sort_keys=True)
         save_file({"projection": projection.half().contiguous()}, out, metadata=notes)
     else:

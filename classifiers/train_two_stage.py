@@ -46,7 +46,7 @@ from classifiers.scope_cases import (
 )
 from classifiers.training_pairs import Case, PoolEdit, counterfact_edits, zsre_cases, zsre_edits
 from classifiers.trees import ensemble_from_record
-from classifiers.two_stage import FORMAT, PAIRS_MAX, WEIGHTS_FILE, encoder_key
+from classifiers.two_stage import FORMAT, PAIRS_MAX, WEIGHTS_FILE
 from classifiers.two_stage_features import CHEAP, CHEAP_RISING, FALLING, JUDGED
 from classifiers.two_stage_rows import Judged, Rows, Stage, collect, final_scores, judge
 from memory.encoder import MiniLmEncoder
@@ -307,7 +307,7 @@ def main() -> None:
         rows[part] = collect(listed, pool, retrieval, random, book.differ)
         encoder.save()
     record = fit(rows, CrossEncoder.load(arguments.cross), arguments.seed)
-    record["encoder"] = encoder_key(encoder)
+    record["encoder"] = encoder.name
     record["settings"] = {
         "homes": arguments.homes, "seed": arguments.seed, "dtype": arguments.dtype,
         "seconds": round(time.monotonic() - begun),

@@ -93,7 +93,7 @@ class TwoStageClassifier:
         weights = load_weights(path)
         cross = CrossEncoder.load(cross_path)
         for what, wanted, given in (
-            ("cosines of the encoder", weights.encoder, encoder_key(encoder)),
+            ("cosines of the encoder", weights.encoder, encoder.name),
             ("judgements of the cross-encoder", weights.cross, cross.version),
         ):
             if wanted != given:
@@ -161,11 +161,6 @@ def grey_band(
         place for place, pair in enumerate(pairs) if pair is not None and first[place] >= grey_from
     ]
     return sorted(grey, key=lambda place: (-first[place], place))[:pairs_max]
-
-
-def encoder_key(encoder: Encoder) -> str:
-    """Returns the encoder's name without the dtype of its products, which hardly moves a cosine."""
-    return encoder.name.rsplit("/", 1)[0]
 
 
 def load_weights(path: Path) -> TwoStageWeights:

@@ -19,7 +19,6 @@ import torch
 from errata.commands.status import installed_versions
 from errata.show import bytes_text, one_line
 from memory.edit_memory import EditMemory
-from memory.encoder import MiniLmEncoder
 from memory.errors import DataDirectoryLocked
 from memory.record import EditState
 from runtime.build import (
@@ -29,6 +28,7 @@ from runtime.build import (
     check_counterfactual,
     check_path,
     counterfactual_model,
+    make_encoder,
     model_folder,
     named,
 )
@@ -96,11 +96,14 @@ def check_routing(settings: Settings) -> Finding:
 
 def check_encoder(settings: Settings) -> Finding:
     """The encoder loads, and puts like near like."""
-    encoder = _encoder(settings)
+    encoder = make_encoder(settings.encoder)
     try:
         first, like, other = (encoder.encode(text) for text in (*SIMILAR, OTHER))
         near, far = float(first @ like), float(first @ other)
-        text = f"{encoder.name}, {encoder.dimension} dimensions, cosine {near:.2f} / {far:.2f}"
+        text = (
+            f"{encoder.name}, {encoder.described}, {encoder.dimension} dimensions, "
+            f"cosine {near:.2f} / {far:.2f}"
+        )
         return Finding(level="ok" if near > far else "fail", text=text)
     finally:
         encoder.close()
@@ -109,7 +112,7 @@ def check_encoder(settings: Settings) -> Finding:
 def check_scope(settings: Settings) -> Finding:
     """The classifier loads, and can promise the budgets."""
     make = named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
-    encoder = _encoder(settings)
+    encoder = make_encoder(settings.encoder)
     try:
         classifier = make(encoder)
         check_budgets(classifier, settings.routing)
@@ -142,7 +145,7 @@ def check_data(settings: Settings) -> Finding:
         if not os.access(parent, os.W_OK):
             return Finding(level="fail", text=f"{folder} does not exist and {parent} is read-only")
         return Finding(level="note", text=f"{folder} does not exist yet; a server makes it")
-    encoder = _encoder(settings)
+    encoder = make_encoder(settings.encoder)
     try:
         with EditMemory.open(folder, encoder=encoder) as memory:
             report = memory.check_integrity(repair=False)
@@ -189,10 +192,6 @@ def check_model(settings: Settings) -> Finding:
 
 def _shown(folder: str) -> str:
     return Path(folder).name if Path(folder).is_dir() else folder
-
-
-def _encoder(settings: Settings) -> MiniLmEncoder:
-    return MiniLmEncoder(device=settings.encoder.device, threads=settings.encoder.threads)
 
 
 CHECKS: dict[str, Check] = {

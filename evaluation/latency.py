@@ -14,9 +14,8 @@ from evaluation.groups import Group
 from evaluation.metrics import Rate
 from evaluation.scopes import make_scope
 from evaluation.workbench import Workbench
-from memory.encoder import MiniLmEncoder
 from memory.record import EditDraft, EditsPolicy, Namespace
-from runtime.build import Runtime
+from runtime.build import Runtime, make_encoder
 from runtime.engine.contract import Sampling
 from runtime.question import Question, Routing
 
@@ -35,8 +34,7 @@ async def time_routing(
 ) -> tuple[float, ...]:
     """Returns the milliseconds of encoding, retrieval and scope for `count` queries, one by one."""
     namespace = bench.write(group.edits)
-    section = bench.runtime.settings.encoder
-    encoder = MiniLmEncoder(device=section.device, threads=section.threads, cache_max=0)
+    encoder = make_encoder(bench.runtime.settings.encoder, cache_max=0)
     runner = bench.runtime.runner.with_classifier(make_scope(scope, encoder), encoder)
     times = []
     try:

@@ -293,7 +293,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(MEMORY_SIZES))
     parser.add_argument("--out", type=Path, default=REPORT_FILE)
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
-    parser.add_argument("--dtype", default="float32", help="of the encoder; float32 as served")
+    parser.add_argument("--dtype", default="auto", help="of the encoder; auto as served")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     return parser

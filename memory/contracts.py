@@ -23,7 +23,10 @@ class Encoder(Protocol):
 
     @property
     def name(self) -> str:
-        """Identifies weights and preprocessing; vectors of another name are never mixed."""
+        """Identifies weights and preprocessing; vectors of another name are never mixed.
+
+        The number format of products is no part of it where vectors agree to a cosine of 0.9999.
+        """
         ...
 
     @property

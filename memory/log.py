@@ -26,6 +26,9 @@ from memory.database import Connect, connect, damage_named, damaged, open_databa
 from memory.errors import DataDirectoryError
 from memory.record import Vector
 
+# A vector's encoder once carried the number format of its products; see Encoder.name.
+FORMER_SUFFIXES = ("/float32", "/bfloat16")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
@@ -142,7 +145,7 @@ class EditLog:
             )
             for sequence, name, crc, vector in rows:
                 sound = (
-                    name == encoder
+                    is_of(name, encoder)
                     and isinstance(vector, bytes)
                     and len(vector) == 4 * dimension
                     and crc == vector_crc(sequence, vector)
@@ -286,6 +289,11 @@ class EditLog:
             "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)",
             (sequence, encoder, vector_crc(sequence, blob), blob),
         )
+
+
+def is_of(stored: str, encoder: str) -> bool:
+    """Whether a vector's stored encoder name is `encoder`, as it is or as it was once written."""
+    return stored == encoder or stored in {encoder + suffix for suffix in FORMER_SUFFIXES}
 
 
 def vector_crc(sequence: int, blob: bytes) -> int:

@@ -21,6 +21,7 @@ from memory.errors import InvalidInput, StartupError
 from runtime.config import (
     POCKET_BASE,
     POCKET_COUNTERFACTUAL,
+    EncoderSection,
     ModelSection,
     RoutingSection,
     Settings,
@@ -136,6 +137,13 @@ class Runtime:
             if self.counterfactual is not None:
                 closers.callback(self.counterfactual.close, grace_s)
             closers.callback(self.engine.close, grace_s)
+
+
+def make_encoder(section: EncoderSection, **options: int) -> MiniLmEncoder:
+    """Builds the sentence encoder that the settings ask for; it loads at its first use."""
+    return MiniLmEncoder(
+        device=section.device, threads=section.threads, dtype=section.dtype, **options
+    )
 
 
 def named(known: dict[str, T], name: str, setting: str) -> T:
@@ -255,7 +263,7 @@ def build_runtime(settings: Settings) -> Runtime:
     named(EDITORS, settings.consolidation.editor, "consolidation.editor")
     check_models(settings)
     with ExitStack() as closers:
-        encoder = MiniLmEncoder(device=settings.encoder.device, threads=settings.encoder.threads)
+        encoder = make_encoder(settings.encoder)
         closers.callback(encoder.close)
         memory = EditMemory.open(
             settings.memory.directory,

@@ -102,6 +102,8 @@ class EncoderSection(_Section):
     """Where the encoder computes."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads; more than one only helps on idle machines."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of its products; auto is bfloat16 on processors that multiply it in hardware."""
 
 
 class RoutingSection(_Section):

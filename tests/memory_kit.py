@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.flat_index import FlatIndex
 from memory.limits import MemoryLimits
@@ -32,7 +33,7 @@ def open_memory(
     *,
     clock: Callable[[], float] | None = None,
     limits: MemoryLimits | None = None,
-    encoder: HashEncoder | None = None,
+    encoder: Encoder | None = None,
     connect: Callable[[Path], sqlite3.Connection] | None = None,
 ) -> EditMemory:
     """Opens a memory without FAISS and torch."""

