@@ -7,10 +7,12 @@ budget. It knows nothing of indexes, routes or models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from memory.record import Candidate, Query
+from memory.record import Candidate, Edit, Query
+
+Foreseen = Mapping[tuple[str, str], float]  # Log-odds by pair of texts.
 
 
 class ScopeClassifier(Protocol):
@@ -45,6 +47,27 @@ class ScopeClassifier(Protocol):
         None means the classifier's default. Raises InvalidInput when it has no threshold that
         keeps so small a budget.
         """
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """What a classifier has besides when part of its work needs no vector of the query.
+
+    That part is then done while the vector is computed.
+    """
+
+    def foresee(self, text: str, mentioned: Sequence[tuple[Edit, str]]) -> Foreseen:
+        """Returns what is worth knowing of a query beforehand; changes nothing, raises nothing.
+
+        `mentioned` are edits that will be candidates, each with its mention as it stands in `text`.
+        """
+        ...
+
+    def score_foreseen(
+        self, query: Query, candidates: Sequence[Candidate], foreseen: Foreseen
+    ) -> list[float]:
+        """Returns what `score` does; `foreseen` is of the same text."""
         ...
 
 

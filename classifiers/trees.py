@@ -32,13 +32,17 @@ class TreeEnsemble:
     def score(self, rows: Floats) -> Floats:
         """Returns the log-odds of each row: (n, f) -> (n,). Changes nothing."""
         assert rows.ndim == 2, f"rows have shape {rows.shape}; expected (n, features)"
-        trees = np.arange(self.feature.shape[0])[None, :]  # (1, t)
-        at = np.zeros((rows.shape[0], self.feature.shape[0]), dtype=np.int64)  # (n, t)
-        numbers = np.arange(rows.shape[0])[:, None]  # (n, 1)
+        # Flat indexes: `take` is several times as fast as indexing by two arrays.
+        t, m = self.feature.shape
+        roots = (np.arange(t) * m)[None, :]  # (1, t)
+        cells, begins = rows.ravel(), (np.arange(rows.shape[0]) * rows.shape[1])[:, None]  # (n, 1)
+        feature, limit = self.feature.ravel(), self.limit.ravel()
+        left, right = self.left.ravel(), self.right.ravel()
+        at = np.repeat(roots, rows.shape[0], axis=0)  # (n, t)
         for _ in range(self.depth):
-            goes_left = rows[numbers, self.feature[trees, at]] <= self.limit[trees, at]
-            at = np.where(goes_left, self.left[trees, at], self.right[trees, at])
-        total: Floats = self.start + self.value[trees, at].sum(axis=1)
+            goes_left = cells.take(begins + feature.take(at)) <= limit.take(at)
+            at = roots + np.where(goes_left, left.take(at), right.take(at))
+        total: Floats = self.start + self.value.ravel().take(at).sum(axis=1)
         return total
 
 

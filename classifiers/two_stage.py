@@ -25,6 +25,7 @@ from classifiers.calibration import Curve, Floats, ReliabilityBin, curve_from_re
 from classifiers.cross_encoder import WEIGHTS_FILE as CROSS_FILE
 from classifiers.cross_encoder import CrossEncoder
 from classifiers.cross_pairs import MARK, edit_side
+from classifiers.scope import Foreseen
 from classifiers.trees import TreeEnsemble, ensemble_from_record
 from classifiers.two_stage_features import (
     CHEAP,
@@ -32,10 +33,12 @@ from classifiers.two_stage_features import (
     cheap_rows,
     is_verbatim,
     judged_rows,
+    pair_of,
     pair_texts,
 )
+from memory.conflicts import same_text
 from memory.errors import StartupError
-from memory.record import Candidate, Query
+from memory.record import Candidate, Edit, Query
 
 if TYPE_CHECKING:
     from memory.contracts import Encoder
@@ -115,8 +118,23 @@ class TwoStageClassifier:
         """The reliability diagram on the split that thresholds were chosen on."""
         return self._weights.reliability
 
+    def foresee(self, text: str, mentioned: Sequence[tuple[Edit, str]]) -> Foreseen:
+        """Returns the cross-encoder's log-odds of the pairs that are probably in the grey band."""
+        if not 0 < len(mentioned) <= self._pairs_max:
+            return {}  # Of more, stage one chooses.
+        if any(same_text(text, edit.prompt) for edit, _ in mentioned):
+            return {}  # Verbatim: no pair will be read.
+        pairs = [pair for edit, mention in mentioned if (pair := pair_of(text, edit, mention))]
+        return dict(zip(pairs, self._cross.judge(pairs).tolist(), strict=True))
+
     def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
         """Returns the probability of "in scope" for each candidate, in their order."""
+        return self.score_foreseen(query, candidates, {})
+
+    def score_foreseen(
+        self, query: Query, candidates: Sequence[Candidate], foreseen: Foreseen
+    ) -> list[float]:
+        """Scores with log-odds of some pairs at hand."""
         if not candidates:
             return []
         weights = self._weights
@@ -128,11 +146,17 @@ class TwoStageClassifier:
             pairs = pair_texts(query, candidates)
             chosen = grey_band(first, pairs, weights.grey_from, self._pairs_max)
             if chosen:
-                odds = self._cross.judge([pair for place in chosen if (pair := pairs[place])])
+                odds = self._odds([pair for place in chosen if (pair := pairs[place])], foreseen)
                 second = weights.second.score(judged_rows(cheap[chosen], odds))
                 scores[chosen] = weights.second_curve.apply(second)
         scores[verbatim] = 1.0
         return [float(score) for score in np.clip(scores, 0.0, 1.0)]
+
+    def _odds(self, pairs: Sequence[tuple[str, str]], foreseen: Foreseen) -> Floats:
+        """Returns the log-odds (n,) of pairs; the cross-encoder reads those not foreseen."""
+        unread = [pair for pair in pairs if pair not in foreseen]
+        known = {**foreseen, **dict(zip(unread, self._cross.judge(unread), strict=True))}
+        return np.array([known[pair] for pair in pairs])
 
     def pairs_of(self, query: Query, candidates: Sequence[Candidate]) -> int:
         """Returns how many pairs the cross-encoder reads for a query; for reports."""

@@ -22,7 +22,7 @@ from classifiers.mention import (
     missing_likeness,
     prepare,
 )
-from memory.conflicts import same_text
+from memory.conflicts import normalise
 from memory.record import Candidate, Edit, Query
 
 PLAIN = (
@@ -73,19 +73,24 @@ def judged_rows(cheap: Floats, odds: Floats) -> Floats:
 
 def is_verbatim(query: Query, candidates: Sequence[Candidate]) -> npt.NDArray[np.bool_]:
     """Says which candidates' prompts are the query, as the memory compares texts, (n,)."""
-    return np.array([same_text(query.text, c.edit.prompt) for c in candidates], dtype=bool)
+    asked = normalise(query.text)
+    return np.array([asked == normalise(c.edit.prompt) for c in candidates], dtype=bool)
 
 
 def pair_texts(query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str] | None]:
     """Returns each candidate's pair for the cross-encoder; None where no subject is mentioned."""
     text = prepare(query.text)
-    return [_pair(text, candidate) for candidate in candidates]
+    return [_pair(text, candidate.edit, candidate.mention) for candidate in candidates]
 
 
-def _pair(text: Text, candidate: Candidate) -> tuple[str, str] | None:
-    edit = candidate.edit
-    surfaces = tuple(prepare(name) for name in (edit.subject, *edit.aliases))
-    place = find_subject(text, surfaces, candidate.mention)
+def pair_of(text: str, edit: Edit, mention: str) -> tuple[str, str] | None:
+    """Returns the pair of one edit; `mention` is what the subject matcher found, if anything."""
+    return _pair(prepare(text), edit, mention)
+
+
+def _pair(text: Text, edit: Edit, mention: str) -> tuple[str, str] | None:
+    surfaces = prepare_edit(edit).surfaces
+    place = find_subject(text, surfaces, mention)
     if place is None:
         return None
     frame = frame_of(text, place, slot=MARK)

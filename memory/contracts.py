@@ -6,8 +6,8 @@ index (`memory/flat_index.py`) is the reference that the FAISS one is tested aga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,15 @@ class Encoder(Protocol):
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:
         """Returns the unit vectors of the texts, shape (n, d), in their order. Changes nothing."""
+        ...
+
+
+@runtime_checkable
+class AsyncEncoder(Protocol):
+    """What an encoder has besides when it computes on a thread of its own."""
+
+    def begin(self, text: str) -> Callable[[], Vector]:
+        """Starts to encode one text; the call that it returns waits for the vector, (d,)."""
         ...
 
 

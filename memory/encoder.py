@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,23 @@ class MiniLmEncoder:
 
     def encode(self, text: str) -> Vector:
         """Returns the unit vector (d,) of one text; any text will do, the empty one too."""
+        return self.begin(text)()
+
+    def begin(self, text: str) -> Callable[[], Vector]:
+        """Starts to encode one text; the call that it returns waits for the vector."""
         with self._cache_lock:
             known = self._cache.get(text)
             if known is not None:
                 self._cache.move_to_end(text)
-                return known.copy()  # The caller may write into what it gets.
-        vector = self._batcher.one(text)
-        self._remember(text, vector)
-        return vector.copy()
+                return known.copy  # The caller may write into what it gets.
+        future = self._batcher.begin(text)
+
+        def end() -> Vector:
+            vector = future.result()
+            self._remember(text, vector)
+            return vector.copy()
+
+        return end
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:
         """Returns the unit vectors (n, d) of the texts; single questions overtake them."""

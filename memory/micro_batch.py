@@ -59,14 +59,18 @@ class MicroBatcher(Generic[Item, Result]):
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def one(self, item: Item) -> Result:
-        """Waits for the result of one item. Raises what `compute` does, RuntimeError if closed."""
+    def begin(self, item: Item) -> Future[Result]:
+        """Hands in one item and waits for nothing. Raises RuntimeError if closed."""
         future: Future[Result] = Future()
         with self._wake:
             self._ensure_running()
             self._singles.append((item, future))
             self._wake.notify()
-        return future.result()
+        return future
+
+    def one(self, item: Item) -> Result:
+        """Waits for the result of one item. Raises what `compute` does, RuntimeError if closed."""
+        return self.begin(item).result()
 
     def many(self, items: Sequence[Item]) -> list[Result]:
         """Waits for the results of many items, in their order; single ones overtake them."""

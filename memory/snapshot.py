@@ -232,11 +232,7 @@ class MemorySnapshot:
         now_s = self._clock()
         found = self._nearest(space, query, k, now_s) if k > 0 else {}
         by_vector = frozenset(found)
-        mentions: dict[int, str] = {}
-        for mention in space.subjects.find(query.text):
-            known = mentions.get(mention.key, "")
-            if not mention.covered and len(mention.surface) > len(known):
-                mentions[mention.key] = mention.surface
+        mentions = _mentions(space, query.text)
         found.update(self._mentioned(space, query, mentions, by_vector, now_s))
         ranked = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
         return [
@@ -250,6 +246,20 @@ class MemorySnapshot:
             )
             for rank, (key, (cosine, edit)) in enumerate(ranked)
         ]
+
+    def mentioned(self, namespace: Namespace, text: str) -> list[tuple[Edit, str]]:
+        """Returns the live, unexpired edits that `candidates` will have for a mention in the text.
+
+        Each with its mention as it stands there, the older key first. Needs no vector; where that
+        would choose the nearest of very many, none are returned. Raises NotFound.
+        """
+        space = self.space(namespace)
+        now_s = self._clock()
+        mentions = _mentions(space, text)
+        if len(mentions) > self._mentions_max:
+            return []
+        servable = ((self._servable(space, key, now_s), mentions[key]) for key in sorted(mentions))
+        return [(edit, mention) for edit, mention in servable if edit is not None]
 
     def _nearest(
         self, space: SpaceView, query: Query, k: int, now_s: float
@@ -305,3 +315,13 @@ class MemorySnapshot:
         if is_live(edit) and has_expired(edit, now_s):
             return replace(edit, state=EditState.EXPIRED)
         return edit
+
+
+def _mentions(space: SpaceView, text: str) -> dict[int, str]:
+    """Returns each key's longest mention in the text, those inside longer ones aside."""
+    mentions: dict[int, str] = {}
+    for mention in space.subjects.find(text):
+        known = mentions.get(mention.key, "")
+        if not mention.covered and len(mention.surface) > len(known):
+            mentions[mention.key] = mention.surface
+    return mentions

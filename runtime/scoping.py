@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from classifiers.scope import Budgeted, ScopeClassifier
-from memory.contracts import Encoder
+from classifiers.scope import Budgeted, Foreseeing, Foreseen, ScopeClassifier
+from memory.contracts import AsyncEncoder, Encoder
 from memory.record import (
     BudgetSource,
     ErrorBudget,
+    Namespace,
     Query,
     ScopeDecision,
     StageTimings,
+    Vector,
 )
 from memory.snapshot import MemorySnapshot
 from runtime.question import Asked, Question, Routing, query_text
@@ -48,6 +50,7 @@ class ScopeStage:
         """Takes the parts; `candidates` is how many edits are fetched by vector."""
         self._encoder = encoder
         self._classifier = classifier
+        self._foresees = classifier if isinstance(classifier, Foreseeing) else None
         self._candidates = candidates
         self._error_budget = error_budget
         self._namespace_budgets = dict(namespace_budgets)
@@ -79,12 +82,16 @@ class ScopeStage:
             return Scoped(budget=budget)
         started = self._clock()
         asked = self.read(question, snapshot)
-        vector = self._encoder.encode(asked.text)
+        vector, foreseen = self._encode(namespace, asked.text, snapshot)
         query = Query(text=asked.text, context=asked.context, vector=vector)
         encoded = self._clock()
         candidates = snapshot.candidates(namespace, query, self._candidates)
         retrieved = self._clock()
-        scores = self._classifier.score(query, candidates)
+        scores = (
+            self._foresees.score_foreseen(query, candidates, foreseen)
+            if self._foresees
+            else self._classifier.score(query, candidates)
+        )
         scored = self._clock()
         return Scoped(
             decisions=tuple(
@@ -99,6 +106,16 @@ class ScopeStage:
             read_as=asked.read_as,
             budget=budget,
         )
+
+    def _encode(
+        self, namespace: Namespace, text: str, snapshot: MemorySnapshot
+    ) -> tuple[Vector, Foreseen]:
+        """Encodes the text; meanwhile this thread does what the classifier needs no vector for."""
+        if not (self._foresees and isinstance(self._encoder, AsyncEncoder)):
+            return self._encoder.encode(text), {}
+        ended = self._encoder.begin(text)
+        foreseen = self._foresees.foresee(text, snapshot.mentioned(namespace, text))
+        return ended(), foreseen
 
     def read(self, question: Question, snapshot: MemorySnapshot) -> Asked:
         """Reads the query in its conversation. Raises NotFound for an unknown namespace."""
