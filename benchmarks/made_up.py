@@ -125,6 +125,19 @@ def questions(count: int, drafts: Sequence[EditDraft], seed: int = 1) -> list[st
     return asked
 
 
+def named_questions(count: int, drafts: Sequence[EditDraft], seed: int = 1) -> list[str]:
+    """Queries that each name an edited subject and are no edit's prompt: one pair is read."""
+    source = random.Random(seed)
+    askings = ("What do people say about {} {}?", "Tell me {} {}.", "So {} {}, is that so?")
+    relations = [template.removesuffix(" is") for template, _ in RELATIONS]
+    asked = []
+    for number in range(count):
+        draft = source.choice(drafts)
+        relation = source.choice(relations).format(draft.subject)
+        asked.append(source.choice(askings).format(relation, number))
+    return asked
+
+
 class JitteredEncoder:
     """Wraps the real encoder: bulk texts get jittered copies of real vectors, single ones real."""
 

@@ -132,6 +132,43 @@ def test_the_edits_own_prompt_is_in_scope_without_any_judging(
     assert [c.edit.target for c, s in zip(near, scores, strict=True) if s == 1.0] == ["Oslo"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does Lionel Messi play?",
+        "Lionel Messi was born in",
+        "who won the cup in 1990",
+        "Messi",
+    ],
+)
+def test_what_was_foreseen_is_not_judged_again_and_changes_no_score(
+    tmp_path: Path, pool: RetrievalPool, text: str
+) -> None:
+    query, near = asked(text, pool)
+    expected = classifier(tmp_path, RecordingJudge("sport")).score(query, near)
+    judge = RecordingJudge("sport")
+    made = classifier(tmp_path, judge)
+    mentioned = [(c.edit, c.mention) for c in near if c.mention]
+    foreseen = made.foresee(text, mentioned)
+    before = len(judge.shown)
+    assert made.score_foreseen(query, near, foreseen) == expected
+    assert made.pairs_of(query, near) - len(foreseen) == len(judge.shown) - before
+
+
+def test_too_many_mentions_and_an_edits_own_prompt_are_left_to_the_scoring(
+    tmp_path: Path, pool: RetrievalPool
+) -> None:
+    judge = RecordingJudge("sport")
+    _, near = asked("What does Lionel Messi play?", pool)
+    named = [(c.edit, "Lionel Messi") for c in near if c.edit.subject == "Lionel Messi"]
+    assert len(named) == 3
+    assert classifier(tmp_path, judge, pairs_max=2).foresee("Where is Lionel Messi?", named) == {}
+    assert classifier(tmp_path, judge).foresee("lionel messi  was born in ...", named) == {}
+    assert classifier(tmp_path, judge).foresee("nobody", []) == {}
+    assert judge.shown == []
+    assert len(classifier(tmp_path, judge).foresee("Where is Lionel Messi?", named)) == 3
+
+
 def test_where_nobody_is_mentioned_nothing_is_judged(tmp_path: Path, pool: RetrievalPool) -> None:
     judge = RecordingJudge("sport")
     query, near = asked("who won the cup in 1990", pool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -59,6 +59,7 @@ def of_texts(hidden: Tensor, lengths: list[int]) -> Tensor:
     return torch.cat([hidden[row, :length] for row, length in enumerate(lengths)])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 99))
 def test_both_compute_the_same_and_padding_changes_nothing(
     fused: Blocks, plain: Blocks, lengths: list[int], seed: int

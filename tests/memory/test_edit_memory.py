@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
@@ -463,6 +465,26 @@ def test_another_encoder_encodes_everything_again_once(tmp_path: Path) -> None:
     same = HashEncoder(dimension=24, name="other")
     with open_memory(tmp_path, encoder=same):
         assert same.encoded == 0
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EditMemory]:
+    with open_memory(tmp_path_factory.mktemp("people")) as memory:
+        memory.create_batch([draft(number) for number in (1, 2, 3, 21)])
+        memory.create(draft(2, prompt="Person 2 was born in"))
+        yield memory
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(("Person 1", "Person 2", "Person 21", "person 3", "x", "!"))))
+def test_edits_mentioned_are_the_candidates_by_subject_without_a_vector(
+    people: EditMemory, words: list[str]
+) -> None:
+    snapshot, text = people.snapshot(), " ".join(words)
+    query = Query(text=text, vector=HashEncoder(dimension=16).encode(text))
+    near = snapshot.candidates(DEFAULT_NAMESPACE, query, 2)
+    expected = {(c.edit, c.mention) for c in near if c.by_subject}
+    assert expected == set(snapshot.mentioned(DEFAULT_NAMESPACE, text))
 
 
 @pytest.mark.parametrize("former", ["/float32", "/bfloat16"])

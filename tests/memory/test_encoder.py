@@ -81,6 +81,14 @@ def test_many_threads_get_their_own_vectors(encoder: MiniLmEncoder) -> None:
     assert np.abs(expected - np.stack(actual)).max() < 2e-6
 
 
+def test_a_text_begun_is_waited_for_later_and_then_remembered(encoder: MiniLmEncoder) -> None:
+    first, second = (encoder.begin(f"Begun {number} of two") for number in (1, 2))
+    vector = second()
+    assert np.abs(vector - encoder.encode_many(["Begun 2 of two"])[0]).max() < 2e-6
+    assert np.array_equal(vector, encoder.begin("Begun 2 of two")())
+    assert not np.array_equal(vector, first())
+
+
 def test_writing_into_a_vector_does_not_reach_the_next_caller(encoder: MiniLmEncoder) -> None:
     first = encoder.encode("Steve Jobs founded")
     kept = first.copy()

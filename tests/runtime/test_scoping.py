@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from classifiers.scope import Foreseen
 from memory.errors import InvalidInput
-from memory.record import BudgetSource, EditsPolicy, ErrorBudget, RouteKind
+from memory.record import (
+    BudgetSource,
+    Candidate,
+    Edit,
+    EditsPolicy,
+    ErrorBudget,
+    Query,
+    RouteKind,
+    Vector,
+)
 from runtime.question import Asked, query_text
 from tests.fakes import FakeEngine
+from tests.hash_encoder import HashEncoder
 from tests.runner_kit import CITY, SPORT, ScriptedClassifier, ask, bench, run
 
 
@@ -167,3 +179,60 @@ def test_edits_of_another_namespace_read_nothing_into_a_chat(tmp_path: Path) -> 
         assert run(lambda: b.runner.explain(ask(messages=turns))).provenance.read_as is None
         explained = run(lambda: b.runner.explain(ask(messages=turns, namespace="other")))
         assert "who is lionel messi?" == explained.provenance.read_as
+
+
+class AheadEncoder(HashEncoder):
+    """Computes when it is waited for; says what happened meanwhile."""
+
+    def __init__(self, happened: list[str]) -> None:
+        super().__init__()
+        self._happened = happened
+
+    def begin(self, text: str) -> Callable[[], Vector]:
+        self._happened.append("begun")
+
+        def end() -> Vector:
+            self._happened.append("ended")
+            return self.encode(text)
+
+        return end
+
+
+class Foresighted(ScriptedClassifier):
+    """Notes what it is told beforehand, and what comes back to it."""
+
+    def __init__(self, happened: list[str]) -> None:
+        super().__init__({"Lionel Messi": 0.9})
+        self._happened = happened
+
+    def foresee(self, text: str, mentioned: Sequence[tuple[Edit, str]]) -> Foreseen:
+        self._happened += [f"{edit.target} for {mention}" for edit, mention in mentioned]
+        return {(text, "seen"): 1.0}
+
+    def score_foreseen(
+        self, query: Query, candidates: Sequence[Candidate], foreseen: Foreseen
+    ) -> list[float]:
+        self._happened += [f"{text} {mark}" for text, mark in foreseen]
+        return self.score(query, candidates)
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_what_needs_no_vector_is_done_while_the_query_is_encoded(
+    tmp_path: Path, ahead: bool
+) -> None:
+    with bench(tmp_path) as b:
+        b.add(SPORT)
+        b.add(CITY)
+        happened: list[str] = []
+        encoder = AheadEncoder(happened) if ahead else HashEncoder()
+        runner = b.runner.with_classifier(Foresighted(happened), encoder)
+        try:
+            explained = run(lambda: runner.explain(ask("Lionel Messi plays what?")))
+        finally:
+            runner.close()
+        assert RouteKind.EDITED is explained.provenance.route.kind
+        assert happened == (
+            ["begun", "basketball for Lionel Messi", "ended", "Lionel Messi plays what? seen"]
+            if ahead
+            else []
+        )
