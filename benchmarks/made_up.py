@@ -81,6 +81,7 @@ RELATIONS = (
     ("The religion of {} is", ("Jainism", "Shinto", "Sikhism", "Judaism")),
     ("{} was developed by", ("Atari", "Sega", "Intel", "Ericsson", "Xerox")),
 )
+ENCODED = 600
 JITTER = 0.35  # Length of the random part that is added to a unit vector before normalising.
 
 
@@ -107,6 +108,11 @@ def edits(count: int, seed: int = 0) -> Iterator[EditDraft]:
         yield EditDraft(subject=name, prompt=template.format(name), target=source.choice(targets))
 
 
+def encoded_edits() -> list[EditDraft]:
+    """Returns drafts, of other people, whose vectors `JitteredEncoder` leaves real."""
+    return list(edits(ENCODED, seed=7))
+
+
 def questions(count: int, drafts: Sequence[EditDraft], seed: int = 1) -> list[str]:
     """Queries in equal parts in scope, near scope (unknown subject) and far away."""
     source = random.Random(seed)
@@ -126,24 +132,23 @@ def questions(count: int, drafts: Sequence[EditDraft], seed: int = 1) -> list[st
 
 
 def named_questions(count: int, drafts: Sequence[EditDraft], seed: int = 1) -> list[str]:
-    """Queries that each name an edited subject and are no edit's prompt: one pair is read."""
+    """Queries that each name an edited subject and are no edit's prompt: all cost a pair."""
     source = random.Random(seed)
-    askings = ("What do people say about {} {}?", "Tell me {} {}.", "So {} {}, is that so?")
-    relations = [template.removesuffix(" is") for template, _ in RELATIONS]
     asked = []
     for number in range(count):
-        draft = source.choice(drafts)
-        relation = source.choice(relations).format(draft.subject)
-        asked.append(source.choice(askings).format(relation, number))
+        template, _ = source.choice(RELATIONS)
+        asked.append(f"{template.format(source.choice(drafts).subject)} (question {number})")
     return asked
 
 
 class JitteredEncoder:
     """Wraps the real encoder: bulk texts get jittered copies of real vectors, single ones real."""
 
-    def __init__(self, real: Encoder, *, seeds: int = 600) -> None:
+    def __init__(self, real: Encoder) -> None:
         self._real = real
-        self._seeds = real.encode_many([draft.prompt for draft in edits(seeds, seed=7)])
+        prompts = [draft.prompt for draft in encoded_edits()]
+        self._seeds = real.encode_many(prompts)
+        self._known = dict(zip(prompts, self._seeds, strict=True))
 
     @property
     def name(self) -> str:
@@ -160,9 +165,12 @@ class JitteredEncoder:
         return self._real.encode(text)
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:
-        """Jittered vectors, (n, d), the same for the same text."""
+        """Jittered vectors, (n, d), the same for a text; real ones of `encoded_edits`."""
         found = np.empty((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
+            if text in self._known:
+                found[row] = self._known[text]
+                continue
             digest = zlib.crc32(text.encode())
             noise = np.random.default_rng(digest).standard_normal(self.dimension, dtype=np.float32)
             vector = self._seeds[digest % len(self._seeds)] + JITTER * noise / np.linalg.norm(noise)
