@@ -74,10 +74,13 @@ def test_both_compute_the_same_and_padding_changes_nothing(
     assert torch.allclose(torch.cat(alone), expected, atol=2e-5)
 
 
-def test_only_a_cpu_that_has_bfloat16_products_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    for supported, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(
-            torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported
-        )
-        assert fast_dtype(torch.device("cpu")) is dtype
-        assert fast_dtype(torch.device("cuda")) is torch.float32
+@pytest.mark.parametrize("onnx", [True, False])
+@pytest.mark.parametrize("native", [True, False])
+def test_a_cpu_takes_bfloat16_where_it_has_it_and_nothing_better(
+    monkeypatch: pytest.MonkeyPatch, onnx: bool, native: bool
+) -> None:
+    monkeypatch.setattr("memory.blocks.has_onnx_runtime", lambda: onnx)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    expected = torch.bfloat16 if native and not onnx else torch.float32
+    assert fast_dtype(torch.device("cpu")) is expected
+    assert fast_dtype(torch.device("cuda")) is torch.float32
