@@ -11,8 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from runtime.consolidation.job import Consolidator
 from runtime.consolidation.operations import Stage
+from runtime.consolidation.stages import Stages
 from tests.consolidation_kit import Bench, load_tiny, real_worker
 
 EDITOR = "EDITOR"  # Variable of the editor's name; else the one that never ends.
@@ -20,14 +20,14 @@ EDITOR = "EDITOR"  # Variable of the editor's name; else the one that never ends
 
 def hold_at(stage: str) -> None:
     """Lets no job of this process leave the stage once it was noted."""
-    enter = Consolidator._enter
+    enter = Stages._enter
 
-    def held(self: Consolidator, name: str, entered: Stage) -> None:
+    def held(self: Stages, name: str, entered: Stage) -> None:
         enter(self, name, entered)
         if entered.value == stage:
             threading.Event().wait()
 
-    Consolidator._enter = held  # type: ignore[method-assign, assignment]
+    Stages._enter = held  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:

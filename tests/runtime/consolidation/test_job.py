@@ -21,9 +21,9 @@ from memory.errors import (
 from memory.paging import EditFilter
 from memory.record import DEFAULT_NAMESPACE, Edit, EditState, Namespace
 from runtime.consolidation import files
-from runtime.consolidation.job import Consolidator
 from runtime.consolidation.operations import Operation, OperationStore, Stage, State
 from runtime.consolidation.spec import GateLimits
+from runtime.consolidation.stages import Stages
 from runtime.engine.load import LoadedModel
 from tests.consolidation_kit import Bench, Killed, load_tiny, scaled, spoiled
 from tests.readout_editor import ReadoutEditor
@@ -296,13 +296,13 @@ def test_a_kill_in_any_stage_is_resumed_to_the_same_end(
             killed.set()
             raise Killed
 
-    enter = Consolidator._enter
+    enter = Stages._enter
 
-    def kill_in_parent(self: Consolidator, name: str, entered: Stage) -> None:
+    def kill_in_parent(self: Stages, name: str, entered: Stage) -> None:
         enter(self, name, entered)
         kill_in_child(entered.value)
 
-    monkeypatch.setattr(Consolidator, "_enter", kill_in_parent)
+    monkeypatch.setattr(Stages, "_enter", kill_in_parent)
     bench = opened(on_stage=kill_in_child)
     before = bench.base_bits()
     edits = bench.add(2)
