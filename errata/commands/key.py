@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -78,31 +81,58 @@ def add_key(file: Path, name: str, made: str, scopes: list[str]) -> None:
     A file that is there keeps its owner, group and mode, so that the server that read it still can,
     and a link to one stays a link.
 
+    Several processes may add keys to one file at once: each waits for the others.
+
     Raises UsageProblem for a name that is taken or wrong, StartupError for a file that is no file
     of keys, OSError never: a folder that cannot be written is a UsageProblem too.
     """
-    from runtime.services.access import NAME, digest_of, read_keys  # noqa: PLC0415  # gRPC's side.
+    from runtime.services.access import NAME, digest_of  # noqa: PLC0415  # gRPC's side.
 
     if not NAME.fullmatch(name):
         raise UsageProblem(f"The name is {name!r}; expected 1 to 64 letters, digits, - and _.")
     file = file.resolve() if file.is_symlink() else file
+    table = f'[keys.{name}]\nsha256 = "{digest_of(made)}"\nscopes = {json.dumps(scopes)}\n'
+    try:
+        with _alone_in(file.parent):
+            _append(file, name, table)
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other `errata key` processes out of a folder while the block runs. Raises OSError.
+
+    The folder is locked, not the file: the file is replaced, and may not be there yet.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _append(file: Path, name: str, table: str) -> None:
+    """Replaces the file by one with the table added. Raises UsageProblem, StartupError, OSError."""
+    from runtime.services.access import read_keys  # noqa: PLC0415  # gRPC's side.
+
     there = file.exists()
     known = {holder.name for holder in read_keys(file).values()} if there else set()
     if name in known:
         raise UsageProblem(f"{file} has a key {name!r} already: choose another name, or delete it.")
     before = file.read_text(encoding="utf-8").rstrip("\n") if there else ""
     before += "\n\n" if before else ""
-    table = f'[keys.{name}]\nsha256 = "{digest_of(made)}"\nscopes = {json.dumps(scopes)}\n'
     beside = file.with_name(file.name + ".new")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            if there:
-                _keep_owner(descriptor, file.stat())
-            out.write(before + table)
-        beside.replace(file)
-    except OSError as error:
-        raise UsageProblem(f"{file} cannot be written: {error.strerror}.") from error
+    beside.unlink(missing_ok=True)  # Of a process that was killed; nobody else writes now.
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        if there:
+            _keep_owner(descriptor, file.stat())
+        out.write(before + table)
+        out.flush()
+        os.fsync(descriptor)
+    beside.replace(file)
 
 
 def _keep_owner(descriptor: int, former: os.stat_result) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,33 @@ def test_a_name_is_given_once_and_only_as_a_name(tmp_path: Path) -> None:
     assert "already" in run_command("key", "ci", "--file", str(file)).err
     assert "expected 1 to 64" in run_command("key", "c i", "--file", str(file)).err
     assert ["ci"] == [holder.name for holder in read_keys(file).values()]
+
+
+ADD_AT_ONCE = """
+import sys
+from pathlib import Path
+import runtime.services.access
+from errata.commands.key import add_key
+
+sys.stdin.read()  # Ends for all of them at once.
+for place in range(8):
+    add_key(Path(sys.argv[1]), f"{sys.argv[2]}-{place}", f"{sys.argv[2]}.{place}", ["infer"])
+"""
+
+
+def test_processes_that_add_keys_at_once_lose_none(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    read_end, write_end = os.pipe()
+    adding = [
+        subprocess.Popen([sys.executable, "-c", ADD_AT_ONCE, str(file), f"p{n}"], stdin=read_end)
+        for n in range(3)
+    ]
+    os.close(read_end)
+    os.close(write_end)
+    assert [0] * 3 == [process.wait(100) for process in adding]
+    names = {holder.name for holder in read_keys(file).values()}
+    assert {f"p{n}-{place}" for n in range(3) for place in range(8)} == names
+    assert [file] == list(tmp_path.iterdir())
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
