@@ -95,6 +95,7 @@ def operation(message: operations_pb2.Operation) -> Operation:
         edits_left_out=metadata.edits_left_out,
         estimate=_estimate(metadata.estimate) if metadata.HasField("estimate") else None,
         edition=edition(response.edition) if response.HasField("edition") else None,
+        reused=response.reused,
         activated=response.activated,
         sequence=response.sequence,
         error=error,

@@ -104,6 +104,7 @@ class Operation:
     edits_left_out: int = 0  # Their prompt names the subject in no words that are known.
     estimate: Estimate | None = None
     edition: Edition | None = None
+    reused: bool = False  # The edition was there already, made from the same edits.
     activated: bool = False
     sequence: int = 0
     error: ClientError | None = None

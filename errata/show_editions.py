@@ -75,6 +75,11 @@ def show_operation(screen: Screen, operation: Operation) -> None:
         screen.table(METRIC_COLUMNS, metric_rows(metrics))
     if edition:
         _show_left(screen, edition)
+        if operation.reused:
+            screen.line(
+                f"Edition {edition.number} was made from the same edits in the same way; it is "
+                "used again, nothing was computed."
+            )
         state = "active" if operation.activated else "not activated"
         screen.line(
             f"Edition {edition.number} holds {edition.edits_taken} of {operation.edits} edits in "

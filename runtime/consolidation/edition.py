@@ -64,6 +64,7 @@ class EditionRecord:
     matrices: tuple[MatrixInfo, ...]
     created_at_s: float
     job: str = ""  # The operation that made it.
+    inputs: str = ""  # SHA-256 of what it was made from (reuse.py); empty where that is not known.
     sha256: str = ""  # Of the file of matrices.
     bytes: int = 0
 

@@ -91,6 +91,7 @@ class Operation:
     estimate: Estimate | None = None
     measures: tuple[Measure, ...] = ()  # Of the gate, also when it refused.
     edition: int | None = None
+    reused: bool = False  # The edition was there already.
     activated: bool = False
     sequence: int = 0  # Of the activation.
     error_reason: str = ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from memory.record import EDITION_BASE, Namespace
 from runtime.consolidation.contract import Fact
 from runtime.consolidation.edition import EditionRecord, HeldEdit
+from runtime.consolidation.reuse import inputs_of
 from runtime.consolidation.spec import JobSpec, Verdict
 
 
@@ -38,6 +39,7 @@ def edition_record(
         matrices=(),
         created_at_s=created_at_s,
         job=spec.job,
+        inputs=inputs_of(spec),
     )
 
 

@@ -23,6 +23,7 @@ from runtime.consolidation.edition import EditionRecord
 from runtime.consolidation.editions import Editions
 from runtime.consolidation.operations import JobRequest, OperationStore, Stage, State
 from runtime.consolidation.results import edition_record, facts_of
+from runtime.consolidation.reuse import same_edition
 from runtime.consolidation.selection import changed_since
 from runtime.consolidation.settings import JobSettings, job_spec
 from runtime.consolidation.spec import JobSpec, read_delta, read_spec, read_verdict, write_spec
@@ -82,17 +83,24 @@ class Stages:
         )
 
     def _compute(self, name: str) -> EditionRecord | None:
-        """Computes, gates and writes; None when the edits changed meanwhile."""
+        """Computes, gates and writes, or finds it there; None when the edits changed meanwhile."""
         folder, request = self._folder / name, self._operations.get(name).request
         self._enter(name, Stage.SELECTING)
         spec = read_spec(folder)
         if spec is None:
             spec = self._select(name, request)
             write_spec(folder, spec)
+        known = same_edition(self._editions.store, spec)
+        if known is not None:
+            if changed_since(self._memory.snapshot(), request, spec.facts):
+                return None
+            logger.info("%s: edition %d holds the same already", name, known.number)
+            self._operations.update(name, measures=known.measures)
+            return known
         restarts = self._worker.run(folder, self._progress(name), self._stop)
         if restarts:
-            known = self._operations.get(name).restarts
-            self._operations.update(name, restarts=known + restarts)
+            before = self._operations.get(name).restarts
+            self._operations.update(name, restarts=before + restarts)
         verdict, delta = read_verdict(folder), read_delta(folder)
         if verdict is None or delta is None:
             raise ConsolidationFailed("the consolidation process ended without a result")
@@ -142,6 +150,7 @@ class Stages:
             state=State.SUCCEEDED,
             stage=Stage.DONE,
             edition=record.number,
+            reused=record.job != name,
             activated=activated,
             sequence=sequence,
         )

@@ -67,7 +67,10 @@ def operation_to_pb(
     )
     if operation.state is State.SUCCEEDED:
         response = consolidation_pb2.ConsolidateResponse(
-            edition=edition, activated=operation.activated, sequence=operation.sequence
+            edition=edition,
+            activated=operation.activated,
+            sequence=operation.sequence,
+            reused=operation.reused,
         )
         if operation.estimate is not None:
             response.estimate.CopyFrom(_estimate(operation.estimate))

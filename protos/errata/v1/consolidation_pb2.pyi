@@ -79,16 +79,18 @@ class Estimate(_message.Message):
     def __init__(self, edits: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_cap_bytes: _Optional[int] = ..., edition_bytes: _Optional[int] = ...) -> None: ...
 
 class ConsolidateResponse(_message.Message):
-    __slots__ = ("edition", "activated", "sequence", "estimate")
+    __slots__ = ("edition", "activated", "sequence", "estimate", "reused")
     EDITION_FIELD_NUMBER: _ClassVar[int]
     ACTIVATED_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    REUSED_FIELD_NUMBER: _ClassVar[int]
     edition: Edition
     activated: bool
     sequence: int
     estimate: Estimate
-    def __init__(self, edition: _Optional[_Union[Edition, _Mapping]] = ..., activated: bool = ..., sequence: _Optional[int] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+    reused: bool
+    def __init__(self, edition: _Optional[_Union[Edition, _Mapping]] = ..., activated: bool = ..., sequence: _Optional[int] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ..., reused: bool = ...) -> None: ...
 
 class Edition(_message.Message):
     __slots__ = ("name", "number", "active", "create_time", "editor", "settings_json", "edits", "edits_taken", "edits_left", "metrics", "matrices", "bytes", "sha256", "base_fingerprint", "unusable_reason")

@@ -1,0 +1,65 @@
+"""Finds the edition that a job would make again: the same edits, written in the same way.
+
+A rebuild after a retired edit often means the edits that an older edition holds. Computing that one
+once more would take minutes and give the same bits under another number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+
+from memory.errors import EditionUnusable, NotFound
+from runtime.consolidation.admission import BLOCKS_ANY
+from runtime.consolidation.edition import EditionRecord
+from runtime.consolidation.hyperparameters import TABLE, rule
+from runtime.consolidation.spec import JobSpec
+from runtime.consolidation.store import EditionStore
+
+WITHOUT_EFFECT = frozenset(  # What a job is told that changes nothing of its edition.
+    {"job", "former", "model", "threads", "niceness", "memory_bytes", "cache"}
+)
+
+
+def inputs_of(spec: JobSpec) -> str:
+    """Returns the SHA-256 of all that an edition follows from: edits, editor, weights, gate.
+
+    Revisions are left out: activating an edition makes new ones that say the same. The program's
+    version and the editors' defaults are in: another program would compute another edition.
+    """
+    said = {name: value for name, value in asdict(spec).items() if name not in WITHOUT_EFFECT}
+    said["facts"] = [
+        {name: value for name, value in fact.items() if name != "revision"}
+        for fact in said["facts"]
+    ]
+    said["defaults"] = repr((TABLE, rule(BLOCKS_ANY)))
+    said["program"] = _program()
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def same_edition(store: EditionStore, spec: JobSpec) -> EditionRecord | None:
+    """Returns the newest sound edition made from the same inputs; None when there is none.
+
+    One in which an edit of the former edition did not take is left aside, so that the gate says
+    what it thinks of that.
+    """
+    inputs, former = inputs_of(spec), set(spec.former)
+    for number in reversed(store.numbers()):
+        try:
+            record = store.record(number)
+            if record.inputs != inputs or former - {edit.edit_id for edit in record.took}:
+                continue
+            store.matrices(record)  # Raises when the file is damaged.
+        except (NotFound, EditionUnusable):
+            continue
+        return record
+    return None
+
+
+def _program() -> str:
+    try:
+        return version("errata")
+    except PackageNotFoundError:
+        return "source"
