@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from memory.errors import InvalidInput, StartupError
 from memory.validate import validate_namespace
+from runtime.config_problems import LIST, explain, known_keys, misspelt_variables
 
 POCKET_BASE = "pocket/base"
 POCKET_COUNTERFACTUAL = "pocket/counterfactual"
@@ -234,31 +235,27 @@ def read_settings(flags: dict[str, dict[str, Any]] | None = None) -> Settings:
     file = os.environ.get(CONFIG_FILE_VARIABLE)
     if file and not Path(file).is_file():
         raise StartupError(f"The configuration file {file} does not exist.")
-    _refuse_unknown_variables()
+    known = known_keys(Settings)
+    misspelt = list(misspelt_variables(os.environ, known, PREFIX))
+    if misspelt:
+        told = "\n  ".join(["Variables of the environment name no setting:", *misspelt])
+        raise StartupError(f"{told}\n{LIST}")
     try:
         return Settings(**given)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in problem['loc'])} = {problem['input']!r}: "
-            f"{problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise StartupError("The settings cannot be used:\n" + "\n".join(lines)) from error
+        raise StartupError(
+            explain(
+                error.errors(),
+                known,
+                flags=given,
+                environment=os.environ,
+                prefix=PREFIX,
+                file=file,
+            )
+        ) from error
     except SettingsError as error:  # A variable such as ERRATA_MODEL, which is no value's name.
         raise StartupError(
             f"The environment cannot be read: {error}; name a field, e.g. ERRATA_MODEL__NAME"
         ) from error
     except (ValueError, OSError) as error:  # A TOML file that does not parse, or may not be read.
         raise StartupError(f"The configuration file {file} cannot be read: {error}") from error
-
-
-def _refuse_unknown_variables() -> None:
-    """Raises StartupError for a variable of a section that there is none of (a typing error)."""
-    for name in os.environ:
-        section, field, _ = name.upper().removeprefix(PREFIX).partition("__")
-        known = section.lower() in Settings.model_fields
-        if name.upper().startswith(PREFIX) and field and not known:
-            raise StartupError(
-                f"The environment variable {name} names no setting; sections are "
-                f"{', '.join(Settings.model_fields)}, e.g. ERRATA_MODEL__NAME."
-            )

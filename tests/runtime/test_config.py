@@ -71,6 +71,70 @@ def test_a_file_that_does_not_parse_refuses_to_start(
         read_settings()
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        ("[server]\nworker = 4\n", "server.worker = 4", "the nearest is server.workers"),
+        ("[modle]\nname = 'x'\n", "modle = ", "the nearest is [model]"),
+        ('listen = "127.0.0.1:1"\n', "listen = ", "the nearest is server.listen"),
+        ("[server]\ndtype = 'fp32'\n", "server.dtype = 'fp32'", "the nearest is model.dtype"),
+        ("[memory]\nzzz = 1\n", "memory.zzz = 1", "[memory] has directory, index_device"),
+        ("[zzz]\n", "zzz = ", "sections are server, model"),
+        ("[model]\nthreads = -1\n", "model.threads = -1", "greater than or equal to 0"),
+    ],
+)
+def test_a_key_of_the_file_that_cannot_be_is_named_with_the_nearest_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, key: str, said: str
+) -> None:
+    config_file(tmp_path, monkeypatch, text)
+    with pytest.raises(StartupError) as refused:
+        read_settings()
+    message = str(refused.value)
+    assert key in message
+    assert f"(in {tmp_path / 'errata.toml'})" in message
+    assert said in message
+    assert "--print-config` lists every setting" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "ERRATA_MODEL__DEVISE",
+            "(variable ERRATA_MODEL__DEVISE): no such setting; the nearest is",
+        ),
+        ("ERRATA_MODLE__DEVICE", "MODLE__DEVICE: no such setting; the nearest is model.device"),
+        ("errata_model_device", "errata_model_device: no such setting; two underscores part"),
+        ("errata_model_device", "section and field: ERRATA_MODEL__DEVICE"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_nearest_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setenv(name, "cpu")
+    with pytest.raises(StartupError) as refused:
+        read_settings()
+    assert said in str(refused.value)
+    assert "--print-config` lists every setting" in str(refused.value)
+
+
+def test_what_a_cluster_injects_for_a_service_of_that_name_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ERRATA_SERVER_PORT", "tcp://10.0.0.1:50051")
+    monkeypatch.setenv("ERRATA_SERVER_SERVICE_HOST", "10.0.0.1")
+    assert read_settings().server.listen
+
+
+def test_a_flag_is_not_blamed_on_the_file_that_it_wins_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_file(tmp_path, monkeypatch, "[model]\nthreads = 2\n")
+    with pytest.raises(StartupError) as refused:
+        read_settings({"model": {"threads": -1}})
+    assert "model.threads = -1:" in str(refused.value)
+
+
 @pytest.mark.parametrize("name", ["ERRATA_MODLE__DEVICE", "ERRATA_MODEL__DEVISE", "ERRATA_MODEL"])
 def test_a_variable_that_names_no_setting_refuses_to_start(
     monkeypatch: pytest.MonkeyPatch, name: str
