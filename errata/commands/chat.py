@@ -20,7 +20,7 @@ from errata.commands.options import (
     Timeout,
 )
 from errata.commands.outcome import UsageProblem
-from errata.commands.parse import one_subject, unbrace
+from errata.commands.parse import unbrace
 from errata.commands.session import connected
 from errata.errors import ClientError
 from errata.results import Provenance
@@ -187,9 +187,14 @@ class Talk:
         prompt, arrow, target = rest.partition("=>")
         if not arrow or not target.strip():
             raise UsageProblem("Write /edit The capital of {France} is => Lyon")
-        plain, marked = unbrace(prompt.strip())
+        plain, subject = unbrace(prompt.strip())
+        if not subject:
+            raise UsageProblem(
+                "What is the fact about? Mark the subject with braces: "
+                "/edit The capital of {France} is => Lyon"
+            )
         written = self.client.create_edit(
-            subject=one_subject("", marked),
+            subject=subject,
             prompt=plain,
             target=target.strip(),
             on_conflict="supersede",

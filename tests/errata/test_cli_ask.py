@@ -169,6 +169,7 @@ def test_chat_answers_line_by_line_and_takes_commands(server: Shell) -> None:
         "/explain",
         "/nonsense",
         "/edit no arrow",
+        "/edit no braces => Lyon",
         "/clear",
         "/route",
         "/quit",
@@ -182,6 +183,8 @@ def test_chat_answers_line_by_line_and_takes_commands(server: Shell) -> None:
     assert 2 == ran.err.count("EDITED by in_context")
     assert "There is no such command" in ran.err
     assert "Write /edit" in ran.err
+    assert "Mark the subject with braces: /edit The capital of {France} is => Lyon" in ran.err
+    assert "--subject" not in ran.err
     assert "Nothing was answered yet" in ran.err
 
 
