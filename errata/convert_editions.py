@@ -14,6 +14,7 @@ from errata import requests
 from errata.edition_results import (
     Activated,
     Edition,
+    EditionState,
     Estimate,
     HeldEdit,
     Matrix,
@@ -27,6 +28,11 @@ from protos.errata.v1 import consolidation_pb2
 
 OPERATIONS = "operations/"
 CANCELLED_CODE = 1
+STATES = {
+    consolidation_pb2.EDITION_STATE_DAMAGED: EditionState.DAMAGED,
+    consolidation_pb2.EDITION_STATE_OTHER_WEIGHTS: EditionState.OTHER_WEIGHTS,
+    consolidation_pb2.EDITION_STATE_REFUSED: EditionState.REFUSED,
+}
 
 
 def consolidate_request(
@@ -132,6 +138,8 @@ def edition(message: consolidation_pb2.Edition) -> Edition:
         sha256=message.sha256,
         base_fingerprint=message.base_fingerprint,
         unusable_reason=message.unusable_reason,
+        state=STATES.get(message.state, EditionState.SOUND),
+        answers=message.answers,
     )
 
 

@@ -20,6 +20,15 @@ class OperationState(Enum):
     CANCELLED = "cancelled"
 
 
+class EditionState(Enum):
+    """Whether an edition can be used."""
+
+    SOUND = "sound"
+    DAMAGED = "damaged"  # A file of it is missing or is not what was written.
+    OTHER_WEIGHTS = "other_weights"  # Computed for a model that the server does not run.
+    REFUSED = "refused"  # The engine could not load it the last time.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a job will need."""
@@ -82,6 +91,8 @@ class Edition:
     sha256: str = ""
     base_fingerprint: str = ""
     unusable_reason: str = ""
+    state: EditionState = EditionState.SOUND
+    answers: bool = False  # Requests get its weights now.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

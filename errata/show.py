@@ -63,6 +63,19 @@ def bytes_text(count: int) -> str:
     return f"{size:.1f} {units[-1]}"
 
 
+def answered_by(namespace: str, active: int, answering: int) -> str:
+    """Says what a namespace's requests get while its active edition is not sound."""
+    if answering == active:
+        return (
+            f"Edition {active} is loaded and answers namespace {namespace} until the server ends; "
+            "after that edition 0 would, with the edits from memory."
+        )
+    return (
+        f"Edition 0, the model as published, answers namespace {namespace}, with the edits from "
+        "memory. `errata editions activate N` gives it another edition."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screen:
     """Where one command writes: JSON lines for programs, or text for people."""

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from errata.edition_results import Edition, Estimate, HeldEdit, Matrix, Metric, Operation
-from errata.show import Row, Screen, bytes_text, when
+from errata.edition_results import (
+    Edition,
+    EditionState,
+    Estimate,
+    HeldEdit,
+    Matrix,
+    Metric,
+    Operation,
+)
+from errata.show import Row, Screen, answered_by, bytes_text, when
 
 LEFT_SHOWN_MAX = 20
 METRIC_COLUMNS = ("MEASURE", "BEFORE", "AFTER", "ASKED FOR", "PROBES", "PASSED")
@@ -115,12 +123,12 @@ def show_estimate(screen: Screen, estimate: Estimate) -> None:
         )
 
 
-def show_editions(screen: Screen, editions: Iterable[Edition]) -> None:
+def show_editions(screen: Screen, editions: Sequence[Edition]) -> None:
     """Shows a table of editions."""
     rows = [
         (
             str(one.number),
-            "active" if one.active else "",
+            state_text(one),
             when(one.created_at) if one.number else "as published",
             one.editor,
             str(one.edits_taken) if one.number else "",
@@ -132,6 +140,19 @@ def show_editions(screen: Screen, editions: Iterable[Edition]) -> None:
     ]
     columns = ("EDITION", "STATE", "CREATED", "EDITOR", "TAKEN", "LEFT", "SIZE", "REASON")
     screen.table(columns, rows)
+    for one in editions:
+        if one.active and one.unusable_reason:
+            namespace = one.name.split("/")[1]
+            answering = one.number if one.answers else 0
+            screen.note(answered_by(namespace, one.number, answering), style="yellow")
+
+
+def state_text(edition: Edition) -> str:
+    """Returns an edition's state in a few words: "active, damaged"."""
+    told = ["active"] if edition.active else []
+    if edition.state is not EditionState.SOUND:
+        told.append(edition.state.value.replace("_", " "))
+    return ", ".join(told)
 
 
 def show_edition(screen: Screen, edition: Edition) -> None:
@@ -140,6 +161,7 @@ def show_edition(screen: Screen, edition: Edition) -> None:
         (
             ("edition", edition.name),
             ("active", "yes" if edition.active else "no"),
+            ("state", edition.state.value.replace("_", " ")),
             ("created", when(edition.created_at)),
             ("editor", edition.editor),
             ("matrices", _matrices(edition.matrices) if edition.matrices else ""),
@@ -149,6 +171,10 @@ def show_edition(screen: Screen, edition: Edition) -> None:
             ("cannot be used", edition.unusable_reason),
         )
     )
+    if edition.active and edition.unusable_reason:
+        namespace = edition.name.split("/")[1]
+        answering = edition.number if edition.answers else 0
+        screen.note(answered_by(namespace, edition.number, answering), style="yellow")
     if not edition.number:
         screen.line("The model as published; it holds no edits.")
         return

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from errata.results import Change, Edit, ServerStatus, Written
-from errata.show import Screen, bytes_text, one_line, when
+from errata.show import Screen, answered_by, bytes_text, one_line, when
+from errata.sizes import NamespaceStatus
 
 FACT_CHARS = 100
 COLUMNS = ("EDIT", "STATE", "FORMER", "FACT")
@@ -123,7 +124,7 @@ def show_status(screen: Screen, status: ServerStatus, *, health: str) -> None:
             str(space.retired),
             str(space.expired),
             str(space.consolidated),
-            str(space.edition),
+            _edition(space),
             f"{space.index_kind} {bytes_text(space.index_bytes)}".strip(),
         )
         for space in status.namespaces
@@ -142,3 +143,13 @@ def show_status(screen: Screen, status: ServerStatus, *, health: str) -> None:
         ),
         rows,
     )
+    for space in status.namespaces:
+        if space.edition_problem:
+            screen.note(f"{space.name}: {space.edition_problem}.", style="yellow")
+            screen.note(answered_by(space.name, space.edition, space.answering_edition), style="")
+
+
+def _edition(space: NamespaceStatus) -> str:
+    if not space.edition_problem:
+        return str(space.edition)
+    return f"{space.edition} (unusable; {space.answering_edition} answers)"

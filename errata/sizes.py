@@ -18,6 +18,8 @@ class NamespaceStatus:
     index_kind: str = ""
     index_bytes: int = 0
     edition: int = 0
+    answering_edition: int = 0  # What requests get: 0 when the active edition cannot be used.
+    edition_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

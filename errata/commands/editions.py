@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,11 +18,14 @@ from errata.commands.options import (
     RequestId,
     Timeout,
 )
-from errata.commands.outcome import reported
+from errata.commands.outcome import UsageProblem, reported
 from errata.commands.serve import Config, DataDir, Device, Dtype, Flags, Model, read
 from errata.commands.session import connected
 from errata.show import Screen
 from errata.show_editions import Difference, show_difference, show_edition, show_editions
+
+if TYPE_CHECKING:
+    from errata.client import Client
 
 Number = Annotated[
     int, typer.Argument(min=0, metavar="EDITION", help="Its number; 0 is the model as published.")
@@ -79,7 +82,11 @@ def diff(
     first: Number,
     second: Annotated[
         int | None,
-        typer.Argument(min=0, metavar="OTHER", help="Another.  \\[default: the active one]"),
+        typer.Argument(
+            min=0,
+            metavar="OTHER",
+            help="Another.  \\[default: the active one, or 0 if EDITION is that one]",
+        ),
     ] = None,
     *,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -96,7 +103,7 @@ def diff(
     screen = Screen.open(json=as_json)
     with connected(screen, address, namespace=namespace, timeout_s=timeout) as client:
         if second is None:
-            second = next(one.number for one in client.list_editions() if one.active)
+            second = _to_compare_with(screen, first, client)
         found = Difference.between(client.edition(first), client.edition(second))
     if not as_json:
         show_difference(screen, found)
@@ -112,6 +119,19 @@ def diff(
             "settings": {"first": found.first.settings, "second": found.second.settings},
         }
     )
+
+
+def _to_compare_with(screen: Screen, first: int, client: Client) -> int:
+    """Returns the active edition, or what was published when the active one is compared."""
+    active = next(one.number for one in client.list_editions() if one.active)
+    if active != first:
+        return active
+    if not first:
+        raise UsageProblem(
+            "Edition 0 is the active one; name a second edition (`errata editions list`)."
+        )
+    screen.note(f"Edition {first} is the active one; compared with 0, the model as published.")
+    return 0
 
 
 def activate(

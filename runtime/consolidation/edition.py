@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from memory.record import EDITION_BASE, Activation, EditId, Namespace
+
+
+class EditionState(Enum):
+    """Whether an edition can be used."""
+
+    SOUND = "sound"  # As far as is known.
+    DAMAGED = "damaged"  # A file of it is missing or is not what was written.
+    OTHER_WEIGHTS = "other_weights"  # Computed for a model that this server does not run.
+    REFUSED = "refused"  # The engine could not load it the last time that it was asked for.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from memory.edit_memory import EditMemory
@@ -116,14 +116,27 @@ class Editions:
         """Returns the namespace's edition as its requests get it now. Raises NotFound."""
         return self._memory.snapshot().edition(namespace)
 
-    def problem(self, record: EditionRecord) -> str:
-        """Returns why an edition cannot be used, as far as is known; empty when it can."""
-        try:
-            check_base(record, self._info.fingerprint)
-        except ErrataError as error:
-            return str(error)
-        refused = self._refused.get(record.number)
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights that editions are added to."""
+        return self._info.fingerprint
+
+    def refusal(self, edition: int) -> str:
+        """Returns why an edition could not be loaded when a request last asked for it."""
+        refused = self._refused.get(edition)
         return refused.problem if refused is not None else ""
+
+    def holds(self, edition: int) -> bool:
+        """Whether an edition's weights are loaded and kept."""
+        return edition == EDITION_BASE or edition in self._held
+
+    def owners(self, edition: int) -> set[Namespace]:
+        """Returns the namespaces that ever had an edition active, by the log."""
+        return {
+            name
+            for name in self._memory.snapshot().namespaces
+            if any(one.edition == edition for one in self._memory.activations(name))
+        }
 
     def record(self, namespace: Namespace, edition: int) -> EditionRecord:
         """Returns what is known of a namespace's edition.
@@ -132,7 +145,7 @@ class Editions:
         """
         if edition == EDITION_BASE:
             self._memory.snapshot().space(namespace)
-            return self._published(namespace)
+            return self._bare(namespace, EDITION_BASE)
         record = self.store.record(edition)
         if record.namespace != namespace:
             raise NotFound(
@@ -186,9 +199,13 @@ class Editions:
         )
         return hold
 
-    def _published(self, namespace: Namespace) -> EditionRecord:
+    def unreadable(self, namespace: Namespace, edition: int) -> EditionRecord:
+        """Returns a record that says no more than whose and which edition it is."""
+        return replace(self._bare(namespace, edition), base_fingerprint="", model="")
+
+    def _bare(self, namespace: Namespace, edition: int) -> EditionRecord:
         return EditionRecord(
-            number=EDITION_BASE,
+            number=edition,
             namespace=namespace,
             base_fingerprint=self._info.fingerprint,
             model=self._info.model,

@@ -40,6 +40,7 @@ class EditionStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._hashed: dict[int, tuple[tuple[int, int, int], str]] = {}  # File's stamp, its fault.
 
     def sweep(self) -> None:
         """Takes away what a crash left half written."""
@@ -127,6 +128,33 @@ class EditionStore:
             return _matrices(load(content), record.matrices)
         except (SafetensorError, KeyError) as error:
             raise _damaged(record.number, path, str(error)) from error
+
+    def fault(self, record: EditionRecord, *, thorough: bool = True) -> str:
+        """Returns what is wrong with an edition's file of matrices; empty when nothing is.
+
+        A file is hashed once and again when it changed; without `thorough` not for the first time.
+        """
+        path = self._folder / str(record.number) / MATRICES
+        try:
+            found = path.stat()
+        except OSError as error:
+            return str(_damaged(record.number, path, error.strerror or str(error)))
+        if found.st_size != record.bytes:
+            said = f"it has {found.st_size} bytes, not {record.bytes}"
+            return str(_damaged(record.number, path, said))
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        known = self._hashed.get(record.number)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        if not thorough:
+            return ""
+        try:
+            self.matrices(record)
+            fault = ""
+        except (NotFound, EditionUnusable) as error:
+            fault = str(error)
+        self._hashed[record.number] = (stamp, fault)
+        return fault
 
     def path(self, number: int) -> Path:
         """Returns an edition's folder. Raises NotFound."""

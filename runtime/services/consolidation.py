@@ -6,9 +6,10 @@ from typing import Any
 
 from google.longrunning import operations_pb2
 
-from memory.errors import ErrataError, InvalidInput
-from memory.record import EDITION_BASE, Namespace
+from memory.errors import EditionUnusable, ErrataError, InvalidInput, NotFound
+from memory.record import Namespace
 from protos.errata.v1 import consolidation_pb2, consolidation_pb2_grpc
+from runtime.consolidation.inspection import look, numbers
 from runtime.consolidation.job import Consolidator
 from runtime.consolidation.operations import Operation
 from runtime.services.call import note
@@ -89,8 +90,7 @@ class ConsolidationServicer(consolidation_pb2_grpc.ConsolidationServiceServicer)
         """Returns a page of the namespace's editions; blocking."""
         self._parts.memory.snapshot().space(namespace)  # Raises NotFound.
         found: list[consolidation_pb2.Edition] = []
-        numbers = [EDITION_BASE, *self._consolidator.editions.store.numbers()]
-        for number in reversed(numbers):
+        for number in numbers(self._consolidator.editions, namespace):
             if below is not None and number >= below:
                 continue
             if len(found) == size:
@@ -98,19 +98,17 @@ class ConsolidationServicer(consolidation_pb2_grpc.ConsolidationServiceServicer)
                 return consolidation_pb2.ListEditionsResponse(editions=found, next_page_token=token)
             try:
                 found.append(edition_message(self._consolidator, namespace, number, whole=False))
-            except ErrataError:
-                continue  # Another namespace's, or so damaged that nobody knows whose it is.
+            except (NotFound, EditionUnusable):
+                continue  # Another namespace's.
         return consolidation_pb2.ListEditionsResponse(editions=found)
 
 
 def edition_message(
     consolidator: Consolidator, namespace: Namespace, number: int, *, whole: bool = True
 ) -> consolidation_pb2.Edition:
-    """Returns an edition with whether it is active and usable. Raises NotFound, EditionUnusable."""
-    editions = consolidator.editions
-    record = editions.record(namespace, number)
-    active = editions.active(namespace) == number
-    return edition_to_pb(record, active=active, problem=editions.problem(record), whole=whole)
+    """Returns an edition as it stands. Raises NotFound, EditionUnusable (another namespace's)."""
+    seen = look(consolidator.editions, namespace, number, thorough=whole)
+    return edition_to_pb(seen, whole=whole)
 
 
 def operation_message(consolidator: Consolidator, operation: Operation) -> operations_pb2.Operation:

@@ -7,9 +7,11 @@ from typing import Any
 
 from memory.errors import InvalidInput
 from memory.paging import EditFilter, Page
-from memory.record import Namespace
+from memory.record import EDITION_BASE, Namespace
+from memory.status import NamespaceStatus
 from memory.writes import UNSET, WriteResult
 from protos.errata.v1 import memory_pb2, memory_pb2_grpc
+from runtime.consolidation.inspection import answering_of
 from runtime.services.call import note
 from runtime.services.checks import check_request_id
 from runtime.services.export import export_edits
@@ -277,7 +279,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         message = memory_status_to_pb(status)
         for item in status.namespaces:
             if wanted in (None, item.name):
-                message.namespaces.append(namespace_status_to_pb(item, snapshot.edition(item.name)))
+                message.namespaces.append(self._namespace_status(item))
         message.classifier = parts.classifier.name
         health = parts.engine.health()
         message.model.CopyFrom(
@@ -286,6 +288,19 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         message.start_time.CopyFrom(time_to_pb(parts.started_at_s))
         message.version = parts.version
         return message
+
+    def _namespace_status(self, status: NamespaceStatus) -> memory_pb2.NamespaceStatus:
+        consolidator = self._parts.consolidator
+        if consolidator is None:
+            active = self._memory.snapshot().edition(status.name)
+            problem = "" if active == EDITION_BASE else "this server has no editions"
+            return namespace_status_to_pb(
+                status, active=active, answering=EDITION_BASE, problem=problem
+            )
+        found = answering_of(consolidator.editions, status.name)
+        return namespace_status_to_pb(
+            status, active=found.active, answering=found.edition, problem=found.problem
+        )
 
 
 def _page_to_pb(page: Page) -> memory_pb2.ListEditsResponse:

@@ -12,7 +12,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from memory.errors import InvalidInput
 from protos.errata.v1 import consolidation_pb2
-from runtime.consolidation.edition import EditionRecord, HeldEdit, Measure
+from runtime.consolidation.edition import EditionRecord, EditionState, HeldEdit, Measure
+from runtime.consolidation.inspection import Seen
 from runtime.consolidation.operations import Estimate, JobRequest, Operation, State
 from runtime.services.names import (
     format_edit,
@@ -27,6 +28,12 @@ from runtime.services.wire_memory import read_filter
 OPERATIONS = "operations/"
 SETTINGS_MAX = 64
 SETTING_CHARS_MAX = 4096
+STATES = {
+    EditionState.SOUND: consolidation_pb2.EDITION_STATE_SOUND,
+    EditionState.DAMAGED: consolidation_pb2.EDITION_STATE_DAMAGED,
+    EditionState.OTHER_WEIGHTS: consolidation_pb2.EDITION_STATE_OTHER_WEIGHTS,
+    EditionState.REFUSED: consolidation_pb2.EDITION_STATE_REFUSED,
+}
 CODES = {
     "CANCELLED": grpc.StatusCode.CANCELLED,
     "STORAGE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -80,15 +87,13 @@ def operation_to_pb(
     return message
 
 
-def edition_to_pb(
-    record: EditionRecord, *, active: bool, problem: str = "", whole: bool = True
-) -> consolidation_pb2.Edition:
+def edition_to_pb(seen: Seen, *, whole: bool = True) -> consolidation_pb2.Edition:
     """Returns an edition; its edits only when `whole`."""
-    namespace = record.namespace
+    record, namespace = seen.record, seen.record.namespace
     message = consolidation_pb2.Edition(
         name=format_edition(namespace, record.number),
         number=record.number,
-        active=active,
+        active=seen.active,
         editor=record.editor,
         settings_json=json.dumps(record.settings, ensure_ascii=False) if record.settings else "",
         edits=[_held(record, edit) for edit in record.edits] if whole else [],
@@ -104,7 +109,9 @@ def edition_to_pb(
         bytes=record.bytes,
         sha256=record.sha256,
         base_fingerprint=record.base_fingerprint,
-        unusable_reason=problem,
+        unusable_reason=seen.problem,
+        state=STATES[seen.state],
+        answers=seen.answers,
     )
     if record.created_at_s:
         message.create_time.CopyFrom(time_to_pb(record.created_at_s))

@@ -206,14 +206,18 @@ def activation_to_pb(activation: Activation) -> memory_pb2.EditionActivation:
     )
 
 
-def namespace_status_to_pb(status: NamespaceStatus, edition: int) -> memory_pb2.NamespaceStatus:
-    """Returns the sizes of one namespace."""
+def namespace_status_to_pb(
+    status: NamespaceStatus, *, active: int, answering: int, problem: str
+) -> memory_pb2.NamespaceStatus:
+    """Returns the sizes of one namespace, and which editions are active and answering there."""
     counts = {state.value: status.edits.get(state, 0) for state in EditState}
     return memory_pb2.NamespaceStatus(
         name=format_namespace(status.name),
         index_kind=status.index_kind,
         index_bytes=status.index_bytes,
-        edition=edition,
+        edition=active,
+        answering_edition=answering,
+        edition_problem=problem,
         **counts,
     )
 

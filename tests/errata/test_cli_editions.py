@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -80,11 +81,16 @@ def test_the_life_of_an_edition_as_people_type_it(
     assert "holds no edits" in run("editions", "show", "0").out
     changed = run("editions", "diff", "1", "2").out
     assert "only in\t2\t" in changed
-    assert "Both hold the same edits." in run("editions", "diff", "1").out
+    assert "Both hold the same edits." in run("editions", "diff", "1", "1").out
+    assert "only in\t1\t" in run("editions", "diff", "2").out
+    alone = run("editions", "diff", "1")
+    assert "Edition 1 is the active one; compared with 0" in alone.err
+    assert 2 == alone.out.count("only in\t1\t")
     assert "Edition 2 answers namespace default" in run("editions", "activate", "2").out
     undone = run("editions", "activate", "0", "--reason", "just to see")
     assert "the model as published" in undone.out
     assert kit.bench.memory.snapshot().edition(DEFAULT_NAMESPACE) == 0
+    assert "name a second edition" in run("editions", "diff", "0", code=2).err
     out = tmp_path / "exported"
     here = ("--data-dir", str(tmp_path / "data"), "--model", str(model))
     assert "a checkpoint" in run("editions", "export", "1", str(out), *here).out
@@ -163,6 +169,7 @@ def test_a_job_is_left_running_followed_refused_a_rival_and_cancelled(
     assert "a new one" in run("consolidate", "--resume", begun["id"], "--detach", code=2).err
     hold.reached.clear()
     hold.go_on.clear()
+    kit.bench.add(1)
     run("consolidate", *SET, "--detach")
     assert hold.reached.wait(60)
     threading.Timer(0.3, hold.go_on.set).start()
@@ -204,6 +211,50 @@ def test_an_interrupted_command_asks_what_shall_become_of_the_job(
     assert ended.state.value == ("cancelled" if answer == "y" else "succeeded")
     told = "Cancelled" if answer == "y" else f"--resume {operation.id} follows it"
     assert told in ran.err
+
+
+def test_a_damaged_edition_is_shown_and_what_answers_instead(
+    tmp_path: Path, loaded: LoadedModel
+) -> None:
+    def damage(kit: Served, file: str) -> None:
+        path = kit.bench.store.path(1) / file
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    with served(tmp_path, loaded) as kit:
+        kit.bench.add(1)
+        run = shell(kit)
+        run("consolidate", *SET)
+        kit.bench.add(1)
+        run("consolidate", *SET, "--no-activate")
+        assert {"sound"} == {one["state"] for one in run("editions", "list", "--json").records}
+        assert "unusable" not in run("status").out
+        damage(kit, "matrices.safetensors")
+        listed = run("editions", "list")
+        assert "1\tactive, damaged\t" in listed.out
+        assert "Edition 1 is loaded and answers namespace default until" in listed.err
+        told = run("status")
+        assert "\t1 (unusable; 1 answers)\t" in told.out
+        assert "matrices.safetensors cannot be used (its SHA-256 is" in told.err
+        assert "consolidate again" in told.err
+    with served(tmp_path, loaded) as kit:
+        run = shell(kit)
+        listed = run("editions", "list")
+        assert "Edition 0, the model as published, answers namespace default" in listed.err
+        assert "errata editions activate N" in run("status").err
+        two, one, base = run("editions", "list", "--json").records
+        assert ("sound", False, False) == (two["state"], two["active"], two["answers"])
+        assert ("damaged", True, False) == (one["state"], one["active"], one["answers"])
+        assert ("sound", False, True) == (base["state"], base["active"], base["answers"])
+        assert run("generate", "The language of Person 0 is", "--json").record["edition"] == 0
+        damage(kit, "edition.json")
+        shown = run("editions", "show", "1")
+        assert "edition.json cannot be used (its checksum differs)" in shown.out
+        assert "its checksum differs" in run("editions", "activate", "1", code=4).err
+        shutil.rmtree(kit.bench.store.path(1))
+        assert "its folder 1 is missing" in run("editions", "list").out
+        run("editions", "activate", "2")
+        assert "answers" not in run("editions", "list").err
+        run("editions", "show", "1", code=4)
 
 
 def test_filters_select_and_settings_are_read(serve: Callable[..., Served]) -> None:

@@ -4,12 +4,26 @@ from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from protos.errata.v1 import memory_pb2 as _memory_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class EditionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EDITION_STATE_UNSPECIFIED: _ClassVar[EditionState]
+    EDITION_STATE_SOUND: _ClassVar[EditionState]
+    EDITION_STATE_DAMAGED: _ClassVar[EditionState]
+    EDITION_STATE_OTHER_WEIGHTS: _ClassVar[EditionState]
+    EDITION_STATE_REFUSED: _ClassVar[EditionState]
+EDITION_STATE_UNSPECIFIED: EditionState
+EDITION_STATE_SOUND: EditionState
+EDITION_STATE_DAMAGED: EditionState
+EDITION_STATE_OTHER_WEIGHTS: EditionState
+EDITION_STATE_REFUSED: EditionState
 
 class ConsolidateRequest(_message.Message):
     __slots__ = ("parent", "filter", "editor", "settings", "validate_only", "activate", "request_id")
@@ -93,7 +107,7 @@ class ConsolidateResponse(_message.Message):
     def __init__(self, edition: _Optional[_Union[Edition, _Mapping]] = ..., activated: bool = ..., sequence: _Optional[int] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ..., reused: bool = ...) -> None: ...
 
 class Edition(_message.Message):
-    __slots__ = ("name", "number", "active", "create_time", "editor", "settings_json", "edits", "edits_taken", "edits_left", "metrics", "matrices", "bytes", "sha256", "base_fingerprint", "unusable_reason")
+    __slots__ = ("name", "number", "active", "create_time", "editor", "settings_json", "edits", "edits_taken", "edits_left", "metrics", "matrices", "bytes", "sha256", "base_fingerprint", "unusable_reason", "state", "answers")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +123,8 @@ class Edition(_message.Message):
     SHA256_FIELD_NUMBER: _ClassVar[int]
     BASE_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     UNUSABLE_REASON_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     number: int
     active: bool
@@ -124,7 +140,9 @@ class Edition(_message.Message):
     sha256: str
     base_fingerprint: str
     unusable_reason: str
-    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., active: bool = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., editor: _Optional[str] = ..., settings_json: _Optional[str] = ..., edits: _Optional[_Iterable[_Union[HeldEdit, _Mapping]]] = ..., edits_taken: _Optional[int] = ..., edits_left: _Optional[int] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., matrices: _Optional[_Iterable[_Union[MatrixInfo, _Mapping]]] = ..., bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., base_fingerprint: _Optional[str] = ..., unusable_reason: _Optional[str] = ...) -> None: ...
+    state: EditionState
+    answers: bool
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., active: bool = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., editor: _Optional[str] = ..., settings_json: _Optional[str] = ..., edits: _Optional[_Iterable[_Union[HeldEdit, _Mapping]]] = ..., edits_taken: _Optional[int] = ..., edits_left: _Optional[int] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., matrices: _Optional[_Iterable[_Union[MatrixInfo, _Mapping]]] = ..., bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., base_fingerprint: _Optional[str] = ..., unusable_reason: _Optional[str] = ..., state: _Optional[_Union[EditionState, str]] = ..., answers: bool = ...) -> None: ...
 
 class HeldEdit(_message.Message):
     __slots__ = ("edit", "revision", "statement", "took", "reason")

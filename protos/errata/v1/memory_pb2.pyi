@@ -377,7 +377,7 @@ class MemoryStatus(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., namespaces: _Optional[_Iterable[_Union[NamespaceStatus, _Mapping]]] = ..., encoder: _Optional[str] = ..., classifier: _Optional[str] = ..., log_bytes: _Optional[int] = ..., read_only_reason: _Optional[str] = ..., model: _Optional[_Union[ModelStatus, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class NamespaceStatus(_message.Message):
-    __slots__ = ("name", "active", "superseded", "retired", "expired", "consolidated", "index_kind", "index_bytes", "edition")
+    __slots__ = ("name", "active", "superseded", "retired", "expired", "consolidated", "index_kind", "index_bytes", "edition", "answering_edition", "edition_problem")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDED_FIELD_NUMBER: _ClassVar[int]
@@ -387,6 +387,8 @@ class NamespaceStatus(_message.Message):
     INDEX_KIND_FIELD_NUMBER: _ClassVar[int]
     INDEX_BYTES_FIELD_NUMBER: _ClassVar[int]
     EDITION_FIELD_NUMBER: _ClassVar[int]
+    ANSWERING_EDITION_FIELD_NUMBER: _ClassVar[int]
+    EDITION_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     name: str
     active: int
     superseded: int
@@ -396,7 +398,9 @@ class NamespaceStatus(_message.Message):
     index_kind: str
     index_bytes: int
     edition: int
-    def __init__(self, name: _Optional[str] = ..., active: _Optional[int] = ..., superseded: _Optional[int] = ..., retired: _Optional[int] = ..., expired: _Optional[int] = ..., consolidated: _Optional[int] = ..., index_kind: _Optional[str] = ..., index_bytes: _Optional[int] = ..., edition: _Optional[int] = ...) -> None: ...
+    answering_edition: int
+    edition_problem: str
+    def __init__(self, name: _Optional[str] = ..., active: _Optional[int] = ..., superseded: _Optional[int] = ..., retired: _Optional[int] = ..., expired: _Optional[int] = ..., consolidated: _Optional[int] = ..., index_kind: _Optional[str] = ..., index_bytes: _Optional[int] = ..., edition: _Optional[int] = ..., answering_edition: _Optional[int] = ..., edition_problem: _Optional[str] = ...) -> None: ...
 
 class ModelStatus(_message.Message):
     __slots__ = ("model", "model_type", "parameters", "context_tokens", "dtype", "device", "chat", "fingerprint", "running", "waiting")
