@@ -21,6 +21,7 @@ from errata.commands import (
     key,
     locate,
     measure,
+    operations,
     serve,
     status,
     transfer,
@@ -49,6 +50,7 @@ Exit codes:
 """
 EDIT_HELP = "Adds, lists, shows, changes, retires and restores edits."
 EDITIONS_HELP = "Lists, shows, compares, activates, undoes and exports editions of the weights."
+OPERATIONS_HELP = "Lists, shows, follows and stops consolidation jobs."
 SERVING, ASKING, EDITS, MEASURING = "Serving", "Asking", "Edits", "Measuring"
 WEIGHTS = "Weights"
 
@@ -76,6 +78,9 @@ def build_app() -> typer.Typer:
     _add(numbered, None, editions.list_, editions.show, editions.diff)
     _add(numbered, None, editions.activate, editions.export)
     app.add_typer(numbered, name="editions", help=EDITIONS_HELP, rich_help_panel=WEIGHTS)
+    jobs = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+    _add(jobs, None, operations.list_, operations.show, operations.wait, operations.cancel)
+    app.add_typer(jobs, name="operations", help=OPERATIONS_HELP, rich_help_panel=WEIGHTS)
     _add(app, MEASURING, measure.eval_, locate.locate)
     return app
 

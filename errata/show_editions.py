@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from errata.edition_results import (
     Edition,
     EditionState,
-    Estimate,
     HeldEdit,
     Matrix,
     Metric,
-    Operation,
 )
 from errata.show import Row, Screen, answered_by, bytes_text, when
 
-LEFT_SHOWN_MAX = 20
 METRIC_COLUMNS = ("MEASURE", "BEFORE", "AFTER", "ASKED FOR", "PROBES", "PASSED")
 EDIT_COLUMNS = ("EDIT", "TOOK", "FACT", "REASON")
 
@@ -75,54 +72,6 @@ def metric_rows(metrics: Iterable[Metric]) -> list[Row]:
     ]
 
 
-def show_operation(screen: Screen, operation: Operation) -> None:
-    """Shows how a job ended: the gate's table, the edits that stay in memory, how to undo."""
-    edition = operation.edition
-    metrics = edition.metrics if edition else operation.metrics
-    if metrics:
-        screen.table(METRIC_COLUMNS, metric_rows(metrics))
-    if edition:
-        _show_left(screen, edition)
-        if operation.reused:
-            screen.line(
-                f"Edition {edition.number} was made from the same edits in the same way; it is "
-                "used again, nothing was computed."
-            )
-        state = "active" if operation.activated else "not activated"
-        screen.line(
-            f"Edition {edition.number} holds {edition.edits_taken} of {operation.edits} edits in "
-            f"{_matrices(edition.matrices)}, {bytes_text(edition.bytes)}; {state}."
-        )
-    if operation.edits_left_out:
-        screen.note(
-            f"{operation.edits_left_out} edits name their subject in no words that their prompt "
-            "has; they stay in memory."
-        )
-    if edition and operation.activated:
-        screen.note("To undo: errata editions activate 0")
-    elif edition:
-        screen.note(f"To use it: errata editions activate {edition.number}")
-
-
-def show_estimate(screen: Screen, estimate: Estimate) -> None:
-    """Shows what a job would need."""
-    cap = estimate.memory_cap_bytes
-    enough = not cap or estimate.memory_bytes <= cap
-    allowed = f" of {bytes_text(cap)} allowed" if cap else ""
-    screen.fields(
-        (
-            ("edits", str(estimate.edits)),
-            ("memory", f"{bytes_text(estimate.memory_bytes)}{allowed}"),
-            ("edition", f"{bytes_text(estimate.edition_bytes)} on disk at most"),
-        )
-    )
-    if not enough:
-        screen.note(
-            "It would be refused: raise consolidation.memory_mb, or select fewer edits.",
-            style="yellow",
-        )
-
-
 def show_editions(screen: Screen, editions: Sequence[Edition]) -> None:
     """Shows a table of editions."""
     rows = [
@@ -164,7 +113,7 @@ def show_edition(screen: Screen, edition: Edition) -> None:
             ("state", edition.state.value.replace("_", " ")),
             ("created", when(edition.created_at)),
             ("editor", edition.editor),
-            ("matrices", _matrices(edition.matrices) if edition.matrices else ""),
+            ("matrices", matrices_text(edition.matrices) if edition.matrices else ""),
             ("size", bytes_text(edition.bytes) if edition.bytes else ""),
             ("sha256", edition.sha256),
             ("computed for", edition.base_fingerprint),
@@ -181,7 +130,7 @@ def show_edition(screen: Screen, edition: Edition) -> None:
     screen.line()
     screen.table(METRIC_COLUMNS, metric_rows(edition.metrics))
     screen.line()
-    screen.table(EDIT_COLUMNS, [_edit_row(held) for held in edition.edits])
+    screen.table(EDIT_COLUMNS, [edit_row(held) for held in edition.edits])
     screen.line()
     screen.table(("MATRIX", "ROWS", "COLUMNS", "RANK"), [_matrix(one) for one in edition.matrices])
 
@@ -231,25 +180,14 @@ def _flat(edition: Edition) -> dict[str, str]:
     plain = {name: value for name, value in edition.settings.items() if name != "objective"}
     return {
         "editor": edition.editor or "-",
-        "matrices": _matrices(edition.matrices),
+        "matrices": matrices_text(edition.matrices),
         "size": bytes_text(edition.bytes),
         **{name: str(value) for name, value in {**plain, **deeper}.items()},
     }
 
 
-def _show_left(screen: Screen, edition: Edition) -> None:
-    left = [held for held in edition.edits if not held.took]
-    if not left:
-        return
-    screen.line()
-    screen.note(f"{len(left)} edits did not take and stay in memory:", style="yellow")
-    screen.table(EDIT_COLUMNS, [_edit_row(held) for held in left[:LEFT_SHOWN_MAX]])
-    if len(left) > LEFT_SHOWN_MAX:
-        more = len(left) - LEFT_SHOWN_MAX
-        screen.note(f"and {more} more: errata editions show {edition.number}")
-
-
-def _edit_row(held: HeldEdit) -> Row:
+def edit_row(held: HeldEdit) -> Row:
+    """Returns an edit of an edition as a row of EDIT_COLUMNS."""
     took = "yes" if held.took else "no"
     return (edit_id(held), took, _statement(held), held.reason)
 
@@ -268,7 +206,8 @@ def _matrix(one: Matrix) -> Row:
     return (one.module, str(one.rows), str(one.columns), str(one.rank) if one.rank else "full")
 
 
-def _matrices(matrices: Sequence[Matrix]) -> str:
+def matrices_text(matrices: Sequence[Matrix]) -> str:
+    """Returns how many matrices there are and their ranks: "3 matrices of rank 56"."""
     if not matrices:
         return "no matrices"
     ranks = sorted({str(one.rank) if one.rank else "full" for one in matrices})

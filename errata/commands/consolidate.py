@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from errata.commands.jobs import cancel_job, follow, named, operation_record
 from errata.commands.options import (
     DEFAULT_ADDRESS,
     DEFAULT_NAMESPACE,
@@ -19,20 +18,14 @@ from errata.commands.options import (
     RequestId,
     Timeout,
 )
-from errata.commands.outcome import INTERRUPTED, REFUSED, UsageProblem
+from errata.commands.outcome import UsageProblem
 from errata.commands.parse import parse_labels
 from errata.commands.session import connected
-from errata.edition_results import Operation, OperationState
-from errata.job_meter import JobMeter
-from errata.records import Json, to_record
+from errata.edition_results import Operation
 from errata.results import EditFilter
 from errata.show import Screen
-from errata.show_editions import show_estimate, show_operation
+from errata.show_operations import show_estimate
 
-if TYPE_CHECKING:
-    from errata.client import Client
-
-RUNNING = "running"  # Instead of an operation's id: the one that runs.
 SELECTING, COMPUTING, FOLLOWING = "Which edits", "How", "A job that is there already"
 
 
@@ -162,10 +155,10 @@ def consolidate(
                 "--editor and --set are for a new one."
             )
         if cancel:
-            _cancel(screen, client, _named(client, cancel))
+            cancel_job(screen, client, named(client, cancel))
             return
         if resume:
-            _follow(screen, client, client.operation(_named(client, resume)))
+            follow(screen, client, client.operation(named(client, resume)))
             return
         operation = client.consolidate(
             edit_filter=EditFilter(
@@ -184,7 +177,7 @@ def consolidate(
         if validate_only or detach:
             _began(screen, operation)
             return
-        _follow(screen, client, operation)
+        follow(screen, client, operation)
 
 
 def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
@@ -201,36 +194,6 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def operation_record(operation: Operation) -> dict[str, Json]:
-    """Returns an operation as `--json` prints it."""
-    record = to_record(replace(operation, error=None))
-    if operation.error is not None:
-        record["error"] = {"message": operation.error.message, "reason": operation.error.reason}
-    return record
-
-
-def _named(client: Client, given: str) -> str:
-    """Returns an operation's id. Raises UsageProblem when none runs."""
-    if given != RUNNING:
-        return given
-    running = [one for one in client.list_operations() if not one.ended]
-    if not running:
-        raise UsageProblem("No consolidation runs now; `errata editions list` shows what there is.")
-    return running[-1].id
-
-
-def _cancel(screen: Screen, client: Client, name: str) -> None:
-    """Stops a job and waits for its end. Raises UsageProblem for one that ended otherwise."""
-    before = client.operation(name)
-    if before.ended and before.state is not OperationState.CANCELLED:
-        raise UsageProblem(
-            f"{before.id} has {before.state.value} already; there is nothing to cancel. "
-            "`errata editions activate 0` leaves an edition."
-        )
-    client.cancel_operation(name)
-    _end(screen, client.wait_operation(name))
-
-
 def _began(screen: Screen, operation: Operation) -> None:
     if screen.json:
         screen.record(operation_record(operation))
@@ -241,52 +204,3 @@ def _began(screen: Screen, operation: Operation) -> None:
         screen.note(f"{operation.edits_left_out} more name no subject that a prompt has.")
     if not operation.ended:
         screen.note(f"To follow it: errata consolidate --resume {operation.id}")
-
-
-def _follow(screen: Screen, client: Client, operation: Operation) -> None:
-    """Waits for the end; Ctrl-C asks what shall become of the job."""
-    screen_note = not screen.json and not operation.ended
-    if screen_note:
-        screen.note(f"Job {operation.id}: {operation.edits} edits, {operation.editor}")
-    while not operation.ended:
-        try:
-            with JobMeter(screen) as meter:
-                operation = client.wait_operation(operation.id, on_progress=meter.take)
-        except KeyboardInterrupt:
-            if not _stops(screen, operation.id):
-                raise typer.Exit(INTERRUPTED) from None
-            client.cancel_operation(operation.id)
-    _end(screen, operation)
-
-
-def _stops(screen: Screen, name: str) -> bool:
-    """Whether an interrupted job shall be cancelled; it goes on when nobody can be asked."""
-    if not screen.json and sys.stdin.isatty():
-        screen.note("")
-        try:
-            if typer.confirm("Cancel the job? (No: it goes on in the server)", err=True):
-                return True
-        except typer.Abort:  # Ctrl-C again is no answer.
-            screen.note("")
-    screen.note(
-        f"The job goes on: errata consolidate --resume {name} follows it, --cancel {name} stops "
-        "it.",
-        style="yellow",
-    )
-    return False
-
-
-def _end(screen: Screen, operation: Operation) -> None:
-    """Shows how a job ended, and ends the command with the fitting exit code."""
-    if screen.json:
-        screen.record(operation_record(operation))
-    else:
-        show_operation(screen, operation)
-    if operation.state is OperationState.CANCELLED:
-        screen.note("Cancelled; nothing was changed.", style="yellow")
-        return
-    if operation.error is not None:
-        if not screen.json:
-            screen.note(f"Error: {operation.error.message}", style="bold red")
-            screen.note("Nothing was activated; the edits are answered from memory as before.")
-        raise typer.Exit(REFUSED)

@@ -36,6 +36,16 @@ Namespace = Annotated[
         rich_help_panel=CONNECTION_PANEL,
     ),
 ]
+WhichNamespaces = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help='One namespace; "-" stands for all.',
+        rich_help_panel=CONNECTION_PANEL,
+    ),
+]
 Timeout = Annotated[
     float,
     typer.Option(

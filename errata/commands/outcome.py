@@ -122,11 +122,14 @@ def _hint(error: ClientError) -> str:
             )
         case ConsolidationRunning():
             name = error.resource.rpartition("/")[2] or "running"
-            return f"`errata consolidate --resume {name}` follows it, --cancel {name} stops it."
+            return (
+                f"`errata operations wait {name}` follows it, `errata operations cancel {name}` "
+                "stops it."
+            )
         case NotFound() if error.reason == "EDITION_NOT_FOUND":
             return "`errata editions list` shows those of a namespace."
         case NotFound() if error.reason == "OPERATION_NOT_FOUND":
-            return "`errata consolidate --resume running` follows the job that runs, if one does."
+            return "`errata operations list` shows those that are remembered."
         case NotFound():
             return (
                 "`errata status` lists the namespaces, `errata edit list --state all` every edit."

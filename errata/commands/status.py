@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from errata.commands.options import (
-    CONNECTION_PANEL,
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_S,
     Address,
     AsJson,
     Timeout,
+    WhichNamespaces,
 )
 from errata.commands.session import connected
 from errata.records import to_record
@@ -36,17 +36,6 @@ PACKAGES = (
     "numpy",
     "pyarrow",
 )
-
-WhichNamespaces = Annotated[
-    str,
-    typer.Option(
-        "--namespace",
-        "-n",
-        metavar="NAME",
-        help='One namespace; "-" stands for all.',
-        rich_help_panel=CONNECTION_PANEL,
-    ),
-]
 
 
 def status(

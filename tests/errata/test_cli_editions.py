@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from errata.client import Client
-from errata.commands import consolidate
+from errata.commands import consolidate, jobs
 from errata.commands.outcome import UsageProblem
 from errata.edition_results import Operation
 from memory.record import DEFAULT_NAMESPACE
@@ -63,6 +63,12 @@ def test_the_life_of_an_edition_as_people_type_it(
     run = shell(kit)
     told = run("consolidate", "--validate-only").out
     assert "edits    2\n" in told
+    assert "only estimated" in run("operations", "list").out
+    estimated = run("operations", "list", "--json").record["id"]
+    assert "memory" in run("operations", "show", estimated).out
+    run("consolidate", "--validate-only")
+    assert "1 older ones" in run("operations", "list", "--limit", "1").err
+    assert 1 == len(run("operations", "list", "--namespace", "nowhere").out.splitlines())
     assert kit.bench.store.numbers() == ()
     ran = run("consolidate", *SET)
     head, *rows = ran.out.splitlines()
@@ -71,6 +77,9 @@ def test_the_life_of_an_edition_as_people_type_it(
     assert "Edition 1 holds 2 of 2 edits in 1 matrix of rank" in ran.out
     assert "Job consolidate-" in ran.err
     assert "errata editions activate 0" in ran.err
+    again = run("consolidate", *SET)
+    assert "made from the same edits in the same way; it is used again" in again.out
+    assert "edition 1, used again, activated" in run("operations", "list").out
     kit.bench.add(1)
     run("consolidate", *SET, "--no-activate")
     listed = [line.split("\t") for line in run("editions", "list").out.splitlines()]
@@ -82,7 +91,7 @@ def test_the_life_of_an_edition_as_people_type_it(
     changed = run("editions", "diff", "1", "2").out
     assert "only in\t2\t" in changed
     assert "Both hold the same edits." in run("editions", "diff", "1", "1").out
-    assert "only in\t1\t" in run("editions", "diff", "2").out
+    assert "only in\t2\t" in run("editions", "diff", "2").out
     alone = run("editions", "diff", "1")
     assert "Edition 1 is the active one; compared with 0" in alone.err
     assert 2 == alone.out.count("only in\t1\t")
@@ -132,6 +141,12 @@ def test_a_refused_edition_ends_with_the_gate_s_table_and_4(serve: Callable[...,
     assert "\tNO\n" in ran.out
     assert "the gate refuses the edition" in ran.err
     assert "Nothing was activated" in ran.err
+    failed = run("operations", "list", "--json").record
+    assert ("failed", "gating") == (failed["state"], failed["stage"])
+    shown = run("operations", "show", failed["id"]).out
+    assert "the gate refuses the edition: perplexity_ratio is" in shown
+    assert "\tNO\n" in shown
+    run("operations", "wait", failed["id"], code=4)
     told = run("consolidate", *SET, "--json", code=4).record
     assert ("failed", "CONSOLIDATION_FAILED") == (told["state"], told["error"]["reason"])
     assert not next(one for one in told["metrics"] if one["name"] == "perplexity_ratio")["passed"]
@@ -159,13 +174,23 @@ def test_a_job_is_left_running_followed_refused_a_rival_and_cancelled(
     assert "No consolidation runs" in run("consolidate", "--resume", "running", code=2).err
     begun = run("consolidate", *SET, "--detach", "--json").record
     assert hold.reached.wait(60)
+    listed = run("operations", "list").out.splitlines()[1].split("\t")
+    assert [begun["id"], "running", "targets"] == listed[:3]
+    assert 1 == run("operations", "show", "running", "--json").record["edits"]
+    shown = run("operations", "show", "running")
+    assert "finding targets" in shown.out
+    assert f"errata operations cancel {begun['id']}" in shown.err
     rival = run("consolidate", *SET, code=4).err
-    assert f"errata consolidate --resume {begun['id']}" in rival
+    assert f"errata operations wait {begun['id']}" in rival
     run("consolidate", "--resume", "running", "--cancel", "running", code=2)
     hold.go_on.set()
     assert "Edition 1 holds" in run("consolidate", "--resume", begun["id"]).out
+    assert "Edition 1 holds" in run("operations", "wait", begun["id"]).out
+    shown = run("operations", "show", begun["id"]).out
+    assert "edition 1, activated" in shown
+    assert "reliability\t0.000\t1.000" in shown
     assert "has succeeded already" in run("consolidate", "--cancel", begun["id"], code=2).err
-    assert "--resume running" in run("consolidate", "--cancel", "nonsense", code=4).err
+    assert "errata operations list" in run("consolidate", "--cancel", "nonsense", code=4).err
     assert "a new one" in run("consolidate", "--resume", begun["id"], "--detach", code=2).err
     hold.reached.clear()
     hold.go_on.clear()
@@ -173,7 +198,7 @@ def test_a_job_is_left_running_followed_refused_a_rival_and_cancelled(
     run("consolidate", *SET, "--detach")
     assert hold.reached.wait(60)
     threading.Timer(0.3, hold.go_on.set).start()
-    assert "Cancelled; nothing was changed." in run("consolidate", "--cancel", "running").err
+    assert "Cancelled; nothing was changed." in run("operations", "cancel", "running").err
     assert kit.bench.store.numbers() == (1,)
 
 
@@ -196,7 +221,7 @@ def test_an_interrupted_command_asks_what_shall_become_of_the_job(
 
     monkeypatch.setattr(Client, "wait_operation", interrupted)
     there = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr(consolidate, "sys", there)
+    monkeypatch.setattr(jobs, "sys", there)
 
     def confirm(*_: object, **__: object) -> bool:
         if answer == "Ctrl-C":

@@ -39,6 +39,7 @@ def test_the_promised_commands_are_all_there() -> None:
     wanted |= {"status", "doctor", "demo", "version", "eval", "locate"}
     wanted |= {"consolidate", "key"}
     wanted |= {f"editions {verb}" for verb in ("list", "show", "diff", "activate", "export")}
+    wanted |= {f"operations {verb}" for verb in ("list", "show", "wait", "cancel")}
     verbs = ("add", "list", "show", "update", "retire", "restore", "history")
     wanted |= {f"edit {verb}" for verb in verbs}
     assert wanted == set(NAMES)
