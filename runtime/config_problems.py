@@ -42,7 +42,8 @@ def explain(
     for problem in errors:
         key: Key = tuple(str(part) for part in problem["loc"])
         source = _source(key, flags, environment, prefix, file if key in in_file else None)
-        said = no_such(".".join(key), known) if problem["type"] == UNKNOWN else str(problem["msg"])
+        said = no_such(".".join(key), known) if problem["type"] == UNKNOWN else problem["msg"]
+        said = said.removeprefix("Value error, ")  # pydantic's, before a sentence of ours.
         lines.append(f"  {'.'.join(key)} = {problem['input']!r}{source}: {said}")
     return "\n".join(["The settings cannot be used:", *lines, LIST])
 

@@ -32,7 +32,7 @@ def connected(
     from errata.options import ClientOptions  # noqa: PLC0415
 
     with reported(screen):
-        target = address.removeprefix(TLS_PREFIX)
+        target = target_of(address)
         options = ClientOptions(
             tls=address.startswith(TLS_PREFIX),
             tls_ca=trusted(),
@@ -40,6 +40,17 @@ def connected(
         )
         with Client(target, namespace=namespace, timeout_s=timeout_s, options=options) as client:
             yield client
+
+
+def target_of(address: str) -> str:
+    """Returns what gRPC is given. Raises UsageProblem for a web address, or one without a port."""
+    target = address.removeprefix(TLS_PREFIX)
+    if ":" not in target or target.startswith(("http://", "https://")):
+        raise UsageProblem(
+            f'The address is "{address}"; expected HOST:PORT, such as 127.0.0.1:50051, or '
+            "tls://HOST:PORT."
+        )
+    return target
 
 
 def trusted() -> Path | None:

@@ -152,6 +152,13 @@ def test_explain_says_why_a_candidate_was_turned_down(server: Shell) -> None:
     assert "The capital of Peru is" == told["decoded_prompt"]
 
 
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1", "tls://somewhere", "http://a:1"])
+def test_an_address_without_a_port_is_the_command_line_s_fault(address: str) -> None:
+    ran = run_command("generate", "Messi plays", "--address", address)
+    assert 2 == ran.code
+    assert f'The address is "{address}"; expected HOST:PORT' in ran.err
+
+
 def test_search_finds_edits_near_a_text(server: Shell) -> None:
     ran = server("search", "what does Danielle Darrieux speak?")
     assert ran.out.splitlines()[1].startswith("darrieux\t")

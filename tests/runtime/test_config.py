@@ -133,6 +133,8 @@ def test_a_flag_is_not_blamed_on_the_file_that_it_wins_over(
     with pytest.raises(StartupError) as refused:
         read_settings({"model": {"threads": -1}})
     assert "model.threads = -1:" in str(refused.value)
+    with pytest.raises(StartupError, match=r"server\.listen = 'x': expected HOST:PORT"):
+        read_settings({"server": {"listen": "x"}})
 
 
 @pytest.mark.parametrize("name", ["ERRATA_MODLE__DEVICE", "ERRATA_MODEL__DEVISE", "ERRATA_MODEL"])
