@@ -127,6 +127,8 @@ def show_edition(screen: Screen, edition: Edition) -> None:
     if not edition.number:
         screen.line("The model as published; it holds no edits.")
         return
+    if not edition.created_at:  # Its record cannot be read.
+        return
     screen.line()
     screen.table(METRIC_COLUMNS, metric_rows(edition.metrics))
     screen.line()

@@ -68,7 +68,7 @@ def show_one(screen: Screen, operation: Operation) -> None:
             ("began", when(operation.created_at)),
             ("ended" if operation.ended else "last heard of", when(operation.updated_at)),
             ("took" if operation.ended else "runs for", took_text(operation)),
-            ("begun again", f"{operation.restarts} times" if operation.restarts else ""),
+            ("begun again", times_text(operation.restarts)),
             ("result", result_text(operation)),
         )
     )
@@ -105,6 +105,11 @@ def took_text(operation: Operation) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def times_text(count: int) -> str:
+    """Returns how often something happened: "once", "2 times"; empty for never."""
+    return "once" if count == 1 else f"{count} times" if count else ""
 
 
 def result_text(operation: Operation) -> str:

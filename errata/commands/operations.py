@@ -56,9 +56,12 @@ def list_(
         for operation in shown:
             screen.record(operation_record(operation))
         return
+    if not found:
+        screen.note("No job is remembered; `errata consolidate` begins one.")
+        return
     show_operations(screen, shown)
     if len(shown) < len(found):
-        screen.note(f"{len(found) - len(shown)} older ones: errata operations list --limit 0")
+        screen.note(f"{len(found) - len(shown)} more: errata operations list --limit 0")
 
 
 def show(

@@ -67,8 +67,8 @@ def test_the_life_of_an_edition_as_people_type_it(
     estimated = run("operations", "list", "--json").record["id"]
     assert "memory" in run("operations", "show", estimated).out
     run("consolidate", "--validate-only")
-    assert "1 older ones" in run("operations", "list", "--limit", "1").err
-    assert 1 == len(run("operations", "list", "--namespace", "nowhere").out.splitlines())
+    assert "1 more: errata operations list" in run("operations", "list", "--limit", "1").err
+    assert "No job is remembered" in run("operations", "list", "--namespace", "nowhere").err
     assert kit.bench.store.numbers() == ()
     ran = run("consolidate", *SET)
     head, *rows = ran.out.splitlines()
@@ -144,7 +144,7 @@ def test_a_refused_edition_ends_with_the_gate_s_table_and_4(serve: Callable[...,
     failed = run("operations", "list", "--json").record
     assert ("failed", "gating") == (failed["state"], failed["stage"])
     shown = run("operations", "show", failed["id"]).out
-    assert "the gate refuses the edition: perplexity_ratio is" in shown
+    assert "the gate refuses the edition: " in shown
     assert "\tNO\n" in shown
     run("operations", "wait", failed["id"], code=4)
     told = run("consolidate", *SET, "--json", code=4).record
@@ -273,8 +273,9 @@ def test_a_damaged_edition_is_shown_and_what_answers_instead(
         assert run("generate", "The language of Person 0 is", "--json").record["edition"] == 0
         damage(kit, "edition.json")
         shown = run("editions", "show", "1")
-        assert "edition.json cannot be used (its checksum differs)" in shown.out
-        assert "its checksum differs" in run("editions", "activate", "1", code=4).err
+        assert "edition.json cannot be used (" in shown.out
+        assert "MEASURE" not in shown.out
+        assert "edition.json cannot be used (" in run("editions", "activate", "1", code=4).err
         shutil.rmtree(kit.bench.store.path(1))
         assert "its folder 1 is missing" in run("editions", "list").out
         run("editions", "activate", "2")
