@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from memory.edit_memory import EditMemory
 from memory.errors import EditionUnusable, NotFound, WrongState
 from memory.record import DEFAULT_NAMESPACE, Namespace
+from runtime.consolidation.edition import EditionState
 from runtime.consolidation.editions import Editions, Lease, OnlyBase
+from runtime.consolidation.inspection import answering_of, look, numbers
 from runtime.consolidation.store import EditionStore
 from runtime.engine.transformers_engine import TransformersEngine
 from tests.edition_kit import low_rank, record_of
@@ -173,6 +176,62 @@ def test_an_edition_of_other_weights_is_not_used(kit: Kit) -> None:
     with pytest.raises(EditionUnusable, match="computed for the weights 0123"):
         kit.editions.activate(DEFAULT_NAMESPACE, number)
     assert kit.editions.lease(number).edition == 0
+
+
+def test_what_is_told_of_an_edition_whose_record_is_damaged_is_told_its_namespace_alone(
+    kit: Kit,
+) -> None:
+    kit.write()
+    number = kit.write(OTHER)
+    kit.editions.activate(OTHER, number)
+    (kit.store.path(number) / "edition.json").write_text("{")
+    restarted = kit.make_editions()
+    seen = look(restarted, OTHER, number)
+    assert (seen.state, seen.active, seen.answers) == (EditionState.DAMAGED, True, False)
+    assert answering_of(restarted, OTHER).edition == 0
+    with pytest.raises(EditionUnusable):
+        look(restarted, DEFAULT_NAMESPACE, number)
+    assert answering_of(kit.editions, OTHER).edition == number  # It is loaded there.
+    never_active = kit.write()
+    (kit.store.path(never_active) / "edition.json").write_text("{")
+    for namespace in (DEFAULT_NAMESPACE, OTHER):  # Nobody knows whose it is.
+        assert look(restarted, namespace, never_active).state is EditionState.DAMAGED
+
+
+def test_an_active_edition_that_is_gone_is_told_and_others_are_not_found(kit: Kit) -> None:
+    first, second = kit.write(), kit.write()
+    kit.editions.activate(DEFAULT_NAMESPACE, first)
+    kit.editions.activate(DEFAULT_NAMESPACE, second)
+    for number in (first, second):
+        shutil.rmtree(kit.store.path(number))
+    restarted = kit.make_editions()
+    assert numbers(restarted, DEFAULT_NAMESPACE) == (second, 0)
+    assert f"its folder {second} is missing" in look(restarted, DEFAULT_NAMESPACE, second).problem
+    assert look(restarted, DEFAULT_NAMESPACE, 0).answers
+    with pytest.raises(NotFound):
+        look(restarted, DEFAULT_NAMESPACE, first)
+
+
+def test_a_file_is_hashed_when_asked_to_and_again_when_it_changed(kit: Kit) -> None:
+    number = kit.write()
+    record = kit.store.record(number)
+    path = kit.store.path(number) / "matrices.safetensors"
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    assert kit.store.fault(record, thorough=False) == ""
+    assert "SHA-256" in kit.store.fault(record)
+    assert "SHA-256" in kit.store.fault(record, thorough=False)
+    path.unlink()
+    assert "cannot be used (No such file" in kit.store.fault(record, thorough=False)
+    path.write_bytes(sound)
+    assert kit.store.fault(record) == ""
+    damage(kit, number)
+    assert "bytes, not" in kit.store.fault(record, thorough=False)
+
+
+def test_an_edition_of_other_weights_is_told_as_one(kit: Kit) -> None:
+    seen = look(kit.editions, DEFAULT_NAMESPACE, kit.write(fingerprint="0123"))
+    assert (seen.state, seen.active) == (EditionState.OTHER_WEIGHTS, False)
 
 
 def test_an_edition_with_a_retired_edit_is_refused_and_not_kept(kit: Kit) -> None:
