@@ -186,9 +186,9 @@ def test_a_job_is_left_running_followed_refused_a_rival_and_cancelled(
     hold.go_on.set()
     assert "Edition 1 holds" in run("consolidate", "--resume", begun["id"]).out
     assert "Edition 1 holds" in run("operations", "wait", begun["id"]).out
-    shown = run("operations", "show", begun["id"]).out
-    assert "edition 1, activated" in shown
-    assert "reliability\t0.000\t1.000" in shown
+    shown = run("operations", "show", begun["id"])
+    assert "edition 1, activated" in shown.out
+    assert "reliability\t0.000\t1.000" in shown.out
     assert "has succeeded already" in run("consolidate", "--cancel", begun["id"], code=2).err
     assert "errata operations list" in run("consolidate", "--cancel", "nonsense", code=4).err
     assert "a new one" in run("consolidate", "--resume", begun["id"], "--detach", code=2).err

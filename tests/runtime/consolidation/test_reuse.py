@@ -15,7 +15,7 @@ from runtime.consolidation.operations import Operation, State
 from runtime.consolidation.reuse import inputs_of
 from runtime.consolidation.spec import GateLimits, JobSpec
 from runtime.engine.load import LoadedModel
-from tests.consolidation_kit import OPEN_GATE, QUICK, Bench, load_tiny
+from tests.consolidation_kit import OPEN_GATE, QUICK, Bench, InProcessWorker, load_tiny
 from tests.tiny_models import save_tiny_model
 
 Open = Callable[..., Bench]
@@ -40,7 +40,8 @@ def opened(tmp_path: Path, loaded: LoadedModel) -> Iterator[Open]:
 
 
 def runs(bench: Bench) -> int:
-    return bench.worker.runs  # type: ignore[attr-defined]  # The kit's own worker counts.
+    assert isinstance(bench.worker, InProcessWorker)
+    return bench.worker.runs
 
 
 def rebuilt(bench: Bench, jobs: int) -> Operation:
