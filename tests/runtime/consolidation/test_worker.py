@@ -66,12 +66,14 @@ def test_a_process_that_crashes_is_begun_again_and_steps_back_behind_others(
     assert bench.memory.snapshot().edition(DEFAULT_NAMESPACE) == 1
 
 
+@pytest.mark.timeout(300)
 def test_a_stuck_process_ends_when_the_job_is_cancelled(opened: Open) -> None:
     bench = opened("stuck")
     bench.add(1)
     before = children()
     running = bench.consolidator.submit(bench.request())
-    wait_until(lambda: bench.operations.get(running.id).stage is Stage.SOLVING, 60)
+    # At the lowest priority a busy machine lets it wait; the limit is for one that hangs.
+    wait_until(lambda: bench.operations.get(running.id).stage is Stage.SOLVING, 240)
     (child,) = children() - before
     assert os.getpriority(os.PRIO_PROCESS, child) == 19
     bench.consolidator.cancel(running.id)
