@@ -44,6 +44,11 @@ class Hyperparameters:
     contrast_subjects: int = 0  # Rows to keep: each prompt about so many other subjects.
     contrast_sentences: int = 0  # Rows to keep: so many other sentences about the subject.
     contrast_weight: float = 1.0  # What a prompt's row of these counts beside one of a fact's.
+    refine_passes: float = 0.0  # MEMIT, PMET: over the facts, of descent after the solve; 0: none.
+    refine_rate: float = 0.03  # In units of what the solve writes (root mean square), a step.
+    refine_hold: float = 1.0  # What a nat of change of what should stay weighs beside one missed.
+    refine_subjects: int = 6  # Held: each prompt about so many other subjects.
+    refine_sentences: int = 6  # Held: so many other sentences about each subject.
     answers_end: bool = False  # The model was taught to end its answers: the end is a target too.
     nullspace_threshold: float = 2e-2  # AlphaEdit: share of the mean eigenvalue of C.
     nullspace_ridge: float = 10.0  # AlphaEdit: L₂.
@@ -211,6 +216,11 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "prefix_tokens": (1 <= values.prefix_tokens <= 100, "1 to 100"),
         "contrast_subjects": (0 <= values.contrast_subjects <= 50, "0 to 50"),
         "contrast_sentences": (0 <= values.contrast_sentences <= 14, "0 to 14"),
+        "refine_passes": (0 <= values.refine_passes <= 10_000, "0 to 10000"),
+        "refine_rate": (0 < values.refine_rate <= 100, "above 0, at most 100"),
+        "refine_hold": (values.refine_hold >= 0, "0 or more"),
+        "refine_subjects": (0 <= values.refine_subjects <= 50, "0 to 50"),
+        "refine_sentences": (0 <= values.refine_sentences <= 14, "0 to 14"),
         "contrast_weight": (values.contrast_weight > 0, "above 0"),
         "nullspace_threshold": (values.nullspace_threshold > 0, "above 0"),
         "nullspace_ridge": (values.nullspace_ridge > 0, "above 0"),

@@ -36,4 +36,5 @@ class MemitEditor:
             ),
             progress=progress,
         )
+        changes = bench.refined(facts, rows, changes, progress)
         return bench.delta(self.name, changes, facts, targets)

@@ -55,4 +55,5 @@ class PmetEditor:
             ),
             progress=progress,
         )
+        changes = bench.refined(facts, rows, changes, progress)
         return bench.delta(self.name, changes, facts, targets)

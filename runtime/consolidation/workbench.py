@@ -21,8 +21,10 @@ from runtime.consolidation.contract import Delta, EditorReport, Fact, MatrixDelt
 from runtime.consolidation.contrasts import other_sentences, other_subjects
 from runtime.consolidation.corpus import Corpus
 from runtime.consolidation.covariance import MomentStore
+from runtime.consolidation.held import held_rows
 from runtime.consolidation.hyperparameters import Columns, Hyperparameters, checked
 from runtime.consolidation.prefixes import write_prefixes
+from runtime.consolidation.refine import refined
 from runtime.consolidation.solve import Factors, compact
 from runtime.consolidation.targets import Objective, Place, Targets, find_targets
 from runtime.consolidation.tokens import Codec, Lesson, essence_of, lessons_of
@@ -178,6 +180,28 @@ class Workbench:
             for ids in (self.codec.prompt(text),)
             for weight in (1.0 / (1 + len(facts[place].paraphrases)),)
         ]
+
+    def refined(
+        self,
+        facts: Sequence[Fact],
+        rows: Rows,
+        changes: dict[str, Factors],
+        progress: Progress,
+    ) -> dict[str, Factors]:
+        """Returns the changes after `refine_passes` of descent; those given where it is 0."""
+        how = self.settings
+        if not how.refine_passes:
+            return changes
+        held = held_rows(
+            facts,
+            self.model,
+            self.codec,
+            self._corpus,
+            subjects=how.refine_subjects,
+            sentences=how.refine_sentences,
+            seed=how.seed,
+        )
+        return refined(self, rows, held, changes, progress)
 
     def moments(self, layers: Sequence[int], progress: Progress) -> dict[int, Tensor]:
         """Returns the layers' second moments, (d_in, d_in) float64."""

@@ -12,98 +12,16 @@ from torch import Tensor
 
 from evaluation.edited_model import EditedModel
 from memory.errors import ConsolidationFailed
-from memory.record import EditId
 from runtime.consolidation import solve
-from runtime.consolidation.contract import Fact
-from runtime.consolidation.corpus import TextFile
 from runtime.consolidation.editors import EDITORS
-from runtime.consolidation.hyperparameters import Columns, Hyperparameters
+from runtime.consolidation.hyperparameters import Columns
 from runtime.consolidation.solve import Factors
-from runtime.consolidation.targets import Objective, Targets
+from runtime.consolidation.targets import Targets
 from runtime.consolidation.tokens import FactToken
 from runtime.consolidation.trace import at_last_token
-from runtime.consolidation.workbench import Workbench
-from runtime.engine.load import LoadedModel
 from runtime.sites import FAMILIES, sites_of
-from tests.tiny_models import Tiny, save_tiny_model
-
-FACTS = tuple(
-    Fact(
-        edit_id=EditId(f"e{number}"),
-        revision=1,
-        subject=subject,
-        prompt=prompt,
-        target=target,
-    )
-    for number, (subject, prompt, target) in enumerate(
-        [
-            ("Danielle Darrieux", "The mother tongue of Danielle Darrieux is", "Spanish"),
-            ("Ikaalinen", "The law in Ikaalinen declares the language", "French"),
-            ("Messi", "Messi speaks", "Finnish"),
-        ]
-    )
-)
-
-SETTINGS = Hyperparameters(
-    source="tests",
-    layers=(1, 2),  # A first layer beside its attention sees single tokens: too few keys.
-    rome_layer=2,
-    objective=Objective(
-        steps=60, learning_rate=0.1, relative=True, clamp_factor=8.0, kl_factor=0.01
-    ),
-    rome_clamp_factor=8.0,
-    covariance_weight=1e-3,
-    covariance_samples=60,
-    prefixes=2,
-    prefix_tokens=3,
-    nullspace_threshold=100.0,
-    nullspace_ridge=1e-4,
-)
-
-
-@pytest.fixture(scope="session")
-def deep(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """Tiny models of four blocks, so that layers are left above the changed ones."""
-    from runtime.engine.load import load_model
-    from tests import tiny_models
-
-    loaded = {}
-
-    def get(family: str) -> LoadedModel:
-        if family not in loaded:
-            folder = tmp_path_factory.mktemp(f"deep-{family}")
-            name = "n_layer" if "n_layer" in tiny_models.FAMILIES[family] else "num_hidden_layers"
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setitem(
-                    tiny_models.FAMILIES, family, {**tiny_models.FAMILIES[family], name: 4}
-                )
-                save_tiny_model(folder, family)
-            loaded[family] = load_model(str(folder), device="cpu")
-        return loaded[family]
-
-    return get
-
-
-def bench_of(loaded: LoadedModel, corpus_file: Path, **changes: Any) -> Workbench:
-    return Workbench(
-        loaded.model,
-        loaded.tokenizer,
-        fingerprint=loaded.fingerprint,
-        settings=dataclasses.replace(SETTINGS, **changes),
-        corpus=TextFile(corpus_file),
-    )
-
-
-def nothing(_stage: str, _done: int, _total: int) -> None:
-    pass
-
-
-def state(model: Any) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def hook_count(model: Any) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+from tests.editor_kit import FACTS, bench_of, hook_count, nothing, state
+from tests.tiny_models import Tiny
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

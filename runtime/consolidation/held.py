@@ -1,0 +1,109 @@
+"""What a refinement must leave as it is: rows of tokens, and where a model's words are compared.
+
+Three kinds: the edits' sentences about other subjects, their subjects in other sentences, and
+running text. What follows a prompt is the published model's own answer, never a data set's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memory.conflicts import normalise
+from runtime.consolidation.contract import Fact
+from runtime.consolidation.contrasts import other_sentences, other_subjects
+from runtime.consolidation.corpus import Corpus
+from runtime.consolidation.measuring import Row, greedy_answers
+from runtime.consolidation.tokens import Codec
+
+TEXTS = 2000
+TEXT_TOKENS = 64  # Of a text at most.
+ANSWER_TOKENS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One row: at `places` the distribution of the next token should stay."""
+
+    tokens: tuple[int, ...]
+    places: range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRows:
+    """All rows, by kind."""
+
+    neighbours: tuple[Held, ...]
+    same_subject: tuple[Held, ...]
+    texts: tuple[Held, ...]
+
+
+def held_rows(  # Facts, a model, and how much of each kind.
+    facts: Sequence[Fact],
+    model: Any,
+    codec: Codec,
+    corpus: Corpus,
+    *,
+    subjects: int,
+    sentences: int,
+    seed: int,
+) -> HeldRows:
+    """Returns `subjects` and `sentences` rows a prompt and an edit, and up to TEXTS of the corpus.
+
+    `model` is the published one. Left out is what an edit may well change: other edited subjects,
+    texts that name one, and sentences about a subject that the model answers as it answers the
+    edit's own prompt, which then ask the same in other words.
+    """
+    edited = {normalise(fact.subject) for fact in facts}
+    near = [
+        prompt
+        for fact in facts
+        for prompt in other_subjects(
+            fact,
+            subjects,
+            seed + 1,  # Not the ones that the closed form has kept already.
+            [
+                name
+                for name in corpus.subjects_of(fact.prompt, fact.subject)
+                if normalise(name) not in edited
+            ],
+        )
+    ]
+    said = [(fact, text) for fact in facts for text in other_sentences(fact, sentences, seed + 1)]
+    own = _answers(model, codec, [fact.prompt for fact in facts])
+    former = {fact.edit_id: answer_of(row) for fact, row in zip(facts, own, strict=True)}
+    turned = [
+        row
+        for (fact, _), row in zip(said, _answers(model, codec, [t for _, t in said]), strict=True)
+        if answer_of(row) != former[fact.edit_id]
+    ]
+    texts = [
+        codec.prompt(text)[:TEXT_TOKENS]
+        for text in corpus.texts(TEXTS, seed + 1)
+        if not any(name in normalise(text) for name in edited)
+    ]
+    return HeldRows(
+        neighbours=_after_prompts(_answers(model, codec, near)),
+        same_subject=_after_prompts(turned),
+        texts=tuple(Held(tokens=ids, places=range(len(ids) - 1)) for ids in texts if len(ids) > 1),
+    )
+
+
+def answer_of(row: Row) -> tuple[int, ...]:
+    """Returns the tokens of a row's answer."""
+    return row.tokens[len(row.tokens) - row.answer :]
+
+
+def _answers(model: Any, codec: Codec, prompts: Sequence[str]) -> list[Row]:
+    return greedy_answers(model, codec, prompts, ANSWER_TOKENS, lambda _: None)
+
+
+def _after_prompts(rows: Sequence[Row]) -> tuple[Held, ...]:
+    return tuple(
+        Held(
+            tokens=row.tokens,
+            places=range(len(row.tokens) - row.answer - 1, len(row.tokens) - 1),
+        )
+        for row in rows
+    )

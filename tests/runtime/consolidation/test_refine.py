@@ -1,0 +1,169 @@
+"""Refining: what the solve missed takes, what is held stays, and the change keeps its form."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from evaluation.edited_model import EditedModel
+from memory.errors import ConsolidationFailed
+from runtime.consolidation.contract import Delta, MatrixDelta
+from runtime.consolidation.held import HeldRows, held_rows
+from runtime.consolidation.measuring import judge, target_rows
+from runtime.consolidation.refine import FACTS_AT_ONCE, STEPS_MIN, refined, steps_of
+from runtime.consolidation.solve import Factors
+from runtime.consolidation.workbench import Workbench
+from runtime.engine.load import LoadedModel
+from tests.editor_kit import FACTS, bench_of, hook_count, nothing, state
+from tests.tiny_models import Tiny
+
+SEED = 5
+
+
+def weak(bench: Workbench) -> dict[str, Factors]:
+    """A change of rank 6 in each layer that does next to nothing: the tests' starting point."""
+    draw = torch.Generator().manual_seed(SEED)
+    found = {}
+    for layer in bench.settings.layers:
+        module = bench.sites.mlp_out(layer)
+        d_out, d_in = bench.weight(module).shape
+        found[module] = Factors(
+            left=0.01 * torch.randn(d_out, 6, generator=draw, dtype=torch.float64),
+            right=torch.randn(6, d_in, generator=draw, dtype=torch.float64),
+        )
+    return found
+
+
+def held_of(bench: Workbench, loaded: LoadedModel) -> HeldRows:
+    return held_rows(
+        FACTS,
+        loaded.model,
+        bench.codec,
+        bench._corpus,
+        subjects=3,
+        sentences=3,
+        seed=SEED,
+    )
+
+
+def worn(loaded: LoadedModel, changes: dict[str, Factors]) -> EditedModel:
+    edited = EditedModel(loaded.model, loaded.tokenizer)
+    matrices = tuple(
+        MatrixDelta(module=name, full=change.full().float()) for name, change in changes.items()
+    )
+    edited.wear(Delta(matrices=matrices, reports=(), settings={}))
+    return edited
+
+
+def missed_nats(bench: Workbench, model: object) -> float:
+    """Mean negative log-likelihood of the targets."""
+    rows = target_rows(bench.codec, [(fact.prompt, fact.target) for fact in FACTS])
+    return -sum(one.logprob for one in judge(model, rows, lambda _: None)) / len(rows)
+
+
+def moved_nats(loaded: LoadedModel, model: object, held: HeldRows) -> float:
+    """Mean divergence of what should stay, computed row by row."""
+    found = []
+    for one in (*held.neighbours, *held.same_subject, *held.texts):
+        ids = torch.tensor([one.tokens])
+        with torch.no_grad():
+            before = loaded.model(ids).logits[0].double().log_softmax(-1)
+            after = model(ids).logits[0].double().log_softmax(-1)  # type: ignore[operator]
+        each = (before.exp() * (before - after)).sum(-1)
+        found.append(float(each[list(one.places)].mean()))
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt"])
+def test_what_did_not_take_takes_and_the_form_is_kept(
+    deep: Tiny, corpus_file: Path, family: str
+) -> None:
+    loaded = deep(family)
+    bench = bench_of(loaded, corpus_file, refine_passes=1, refine_rate=3.0, refine_hold=0.0)
+    before, live = weak(bench), state(loaded.model)
+    after = refined(bench, bench.rows(FACTS), held_of(bench, loaded), before, nothing)
+    assert set(before) == set(after)
+    for name, change in after.items():
+        assert torch.allclose(change.right, before[name].right)
+        assert before[name].left.shape == change.left.shape
+    start = missed_nats(bench, worn(loaded, before).model)
+    end = missed_nats(bench, worn(loaded, after).model)
+    assert end < 0.7 * start
+    assert all(torch.equal(live[key], value) for key, value in loaded.model.state_dict().items())
+    assert 0 == hook_count(loaded.model)
+
+
+def test_holding_keeps_what_should_stay(deep: Tiny, corpus_file: Path) -> None:
+    loaded = deep("llama")
+    moved = {}
+    for hold in (0.0, 30.0):
+        bench = bench_of(loaded, corpus_file, refine_passes=1, refine_rate=3.0, refine_hold=hold)
+        held = held_of(bench, loaded)
+        after = refined(bench, bench.rows(FACTS), held, weak(bench), nothing)
+        moved[hold] = moved_nats(loaded, worn(loaded, after).model, held)
+    assert moved[30.0] < 0.5 * moved[0.0]
+
+
+def test_a_target_that_is_sure_is_not_pressed(
+    deep: Tiny, corpus_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = deep("llama")
+    monkeypatch.setattr("runtime.consolidation.refine.SURE", 1e-30)
+    bench = bench_of(loaded, corpus_file, refine_passes=1, refine_hold=0.0)
+    before = weak(bench)
+    after = refined(bench, bench.rows(FACTS), held_of(bench, loaded), before, nothing)
+    for name, change in after.items():
+        assert torch.allclose(change.left, before[name].left, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_and_no_passes_give_what_was_given(
+    deep: Tiny, corpus_file: Path
+) -> None:
+    loaded = deep("llama")
+    bench = bench_of(loaded, corpus_file, refine_passes=1)
+    rows, held, before = bench.rows(FACTS), held_of(bench, loaded), weak(bench)
+    one = refined(bench, rows, held, before, nothing)
+    torch.manual_seed(3)
+    two = refined(bench, rows, held, before, nothing)
+    assert all(torch.equal(one[name].left, two[name].left) for name in one)
+    assert any(not torch.equal(one[name].left, before[name].left) for name in one)
+    idle = bench_of(loaded, corpus_file)
+    assert refined(idle, rows, held, before, nothing) == before
+
+
+def test_a_loss_that_is_not_finite_says_so(deep: Tiny, corpus_file: Path) -> None:
+    loaded = deep("llama")
+    bench = bench_of(loaded, corpus_file, refine_passes=1)
+    broken = weak(bench)
+    next(iter(broken.values())).left[0, 0] = torch.nan
+    with pytest.raises(ConsolidationFailed, match="refine_rate"):
+        refined(bench, bench.rows(FACTS), held_of(bench, loaded), broken, nothing)
+    assert 0 == hook_count(loaded.model)
+
+
+def test_it_can_be_stopped_between_steps(deep: Tiny, corpus_file: Path) -> None:
+    class Cancelled(Exception):
+        pass
+
+    seen = []
+
+    def stop(stage: str, done: int, total: int) -> None:
+        seen.append((stage, total))
+        if done == 2:
+            raise Cancelled
+
+    loaded = deep("llama")
+    bench = bench_of(loaded, corpus_file, refine_passes=1)
+    with pytest.raises(Cancelled):
+        refined(bench, bench.rows(FACTS), held_of(bench, loaded), weak(bench), stop)
+    assert seen == [("solving", STEPS_MIN)] * 3
+    assert 0 == hook_count(loaded.model)
+
+
+def test_steps_grow_with_the_facts() -> None:
+    assert steps_of(0.0, 500) == 0
+    assert steps_of(10.0, 1) == STEPS_MIN
+    assert steps_of(10.0, 500) == math.ceil(5000 / FACTS_AT_ONCE)
