@@ -45,6 +45,7 @@ class Hyperparameters:
     contrast_sentences: int = 0  # Rows to keep: so many other sentences about the subject.
     contrast_weight: float = 1.0  # What a prompt's row of these counts beside one of a fact's.
     refine_passes: float = 0.0  # MEMIT, PMET: over the facts, of descent after the solve; 0: none.
+    refine_below: float = 0.97  # Share of facts taken by the solve from which it is left alone.
     refine_rate: float = 0.03  # In units of what the solve writes (root mean square), a step.
     refine_hold: float = 1.0  # What a nat of change of what should stay weighs beside one missed.
     refine_subjects: int = 6  # Held: each prompt about so many other subjects.
@@ -136,6 +137,7 @@ TABLE: dict[tuple[str, int, int], Hyperparameters] = {
         covariance_weight_per_edit=20.0,
         prefixes=3,
         contrast_subjects=2,
+        refine_passes=10.0,
         nullspace_threshold=0.3,
         nullspace_ridge=0.1,
         answers_end=True,
@@ -217,6 +219,7 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "contrast_subjects": (0 <= values.contrast_subjects <= 50, "0 to 50"),
         "contrast_sentences": (0 <= values.contrast_sentences <= 14, "0 to 14"),
         "refine_passes": (0 <= values.refine_passes <= 10_000, "0 to 10000"),
+        "refine_below": (0 <= values.refine_below <= 1.01, "0 to 1.01 (always)"),
         "refine_rate": (0 < values.refine_rate <= 100, "above 0, at most 100"),
         "refine_hold": (values.refine_hold >= 0, "0 or more"),
         "refine_subjects": (0 <= values.refine_subjects <= 50, "0 to 50"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runtime.consolidation.contract import Delta, Fact, Progress
 from runtime.consolidation.layers import write_layers
+from runtime.consolidation.refine import refined_where_needed
 from runtime.consolidation.solve import memit, spread_even
 from runtime.consolidation.state import state_targets
 from runtime.consolidation.workbench import Workbench
@@ -36,5 +37,5 @@ class MemitEditor:
             ),
             progress=progress,
         )
-        changes = bench.refined(facts, rows, changes, progress)
+        changes = refined_where_needed(bench, facts, rows, changes, progress)
         return bench.delta(self.name, changes, facts, targets)

@@ -8,6 +8,7 @@ import torch
 
 from runtime.consolidation.contract import Delta, Fact, Progress
 from runtime.consolidation.layers import write_layers
+from runtime.consolidation.refine import refined_where_needed
 from runtime.consolidation.solve import memit, spread_root
 from runtime.consolidation.targets import Place
 from runtime.consolidation.workbench import Workbench
@@ -55,5 +56,5 @@ class PmetEditor:
             ),
             progress=progress,
         )
-        changes = bench.refined(facts, rows, changes, progress)
+        changes = refined_where_needed(bench, facts, rows, changes, progress)
         return bench.delta(self.name, changes, facts, targets)

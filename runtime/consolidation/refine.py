@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from memory.errors import ConsolidationFailed
-from runtime.consolidation.contract import Progress
-from runtime.consolidation.held import Held, HeldRows
+from runtime.consolidation.contract import Fact, Progress
+from runtime.consolidation.held import Held, HeldRows, held_rows
+from runtime.consolidation.measuring import Row, judge
 from runtime.consolidation.solve import Factors
 from runtime.consolidation.tokens import Lesson
 from runtime.consolidation.trace import replaced
@@ -54,6 +55,46 @@ class _Loss:
 def steps_of(passes: float, facts: int) -> int:
     """Returns how many steps `passes` over so many facts take; 0 for none."""
     return max(STEPS_MIN, math.ceil(passes * facts / FACTS_AT_ONCE)) if passes > 0 else 0
+
+
+def refined_where_needed(
+    bench: Workbench,
+    facts: Sequence[Fact],
+    rows: Rows,
+    changes: dict[str, Factors],
+    progress: Progress,
+) -> dict[str, Factors]:
+    """Returns the changes after `refine_passes` of descent.
+
+    Those given where that is 0, or where `refine_below` of the facts take already: few facts do,
+    and what the solve overshoots is what lets them hold in other words. Raises as `refined` does.
+    """
+    how = bench.settings
+    if not how.refine_passes or taken(bench, rows, changes) >= how.refine_below:
+        return changes
+    held = held_rows(
+        facts,
+        bench.model,
+        bench.codec,
+        bench.corpus,
+        subjects=how.refine_subjects,
+        sentences=how.refine_sentences,
+        seed=how.seed,
+    )
+    return refined(bench, rows, held, changes, progress)
+
+
+def taken(bench: Workbench, rows: Rows, changes: Mapping[str, Factors]) -> float:
+    """Returns the share of facts whose bare prompt is answered with the target, greedily."""
+    weights = {
+        name: (bench.weight(name) + change.full()).to(bench.model.device, bench.model.dtype)
+        for name, change in changes.items()
+    }
+    bare = [fact[0] for fact in rows.lessons]
+    asked = [Row(tokens=one.prompt + one.answer, answer=len(one.answer)) for one in bare]
+    with replaced(bench.model, weights):
+        judged = judge(bench.model, asked, lambda _: None)
+    return sum(one.greedy for one in judged) / len(judged)
 
 
 def refined(

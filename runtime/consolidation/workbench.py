@@ -21,10 +21,8 @@ from runtime.consolidation.contract import Delta, EditorReport, Fact, MatrixDelt
 from runtime.consolidation.contrasts import other_sentences, other_subjects
 from runtime.consolidation.corpus import Corpus
 from runtime.consolidation.covariance import MomentStore
-from runtime.consolidation.held import held_rows
 from runtime.consolidation.hyperparameters import Columns, Hyperparameters, checked
 from runtime.consolidation.prefixes import write_prefixes
-from runtime.consolidation.refine import refined
 from runtime.consolidation.solve import Factors, compact
 from runtime.consolidation.targets import Objective, Place, Targets, find_targets
 from runtime.consolidation.tokens import Codec, Lesson, essence_of, lessons_of
@@ -113,7 +111,7 @@ class Workbench:
             seed=settings.seed,
             folder=cache_folder,
         )
-        self._fingerprint, self._corpus = fingerprint, corpus
+        self._fingerprint, self.corpus = fingerprint, corpus
 
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
@@ -166,7 +164,7 @@ class Workbench:
                 fact,
                 how.contrast_subjects,
                 how.seed,
-                self._corpus.subjects_of(fact.prompt, fact.subject),
+                self.corpus.subjects_of(fact.prompt, fact.subject),
             )
         ]
         turned = [
@@ -180,28 +178,6 @@ class Workbench:
             for ids in (self.codec.prompt(text),)
             for weight in (1.0 / (1 + len(facts[place].paraphrases)),)
         ]
-
-    def refined(
-        self,
-        facts: Sequence[Fact],
-        rows: Rows,
-        changes: dict[str, Factors],
-        progress: Progress,
-    ) -> dict[str, Factors]:
-        """Returns the changes after `refine_passes` of descent; those given where it is 0."""
-        how = self.settings
-        if not how.refine_passes:
-            return changes
-        held = held_rows(
-            facts,
-            self.model,
-            self.codec,
-            self._corpus,
-            subjects=how.refine_subjects,
-            sentences=how.refine_sentences,
-            seed=how.seed,
-        )
-        return refined(self, rows, held, changes, progress)
 
     def moments(self, layers: Sequence[int], progress: Progress) -> dict[int, Tensor]:
         """Returns the layers' second moments, (d_in, d_in) float64."""

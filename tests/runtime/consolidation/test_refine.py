@@ -13,7 +13,14 @@ from memory.errors import ConsolidationFailed
 from runtime.consolidation.contract import Delta, MatrixDelta
 from runtime.consolidation.held import HeldRows, held_rows
 from runtime.consolidation.measuring import judge, target_rows
-from runtime.consolidation.refine import FACTS_AT_ONCE, STEPS_MIN, refined, steps_of
+from runtime.consolidation.refine import (
+    FACTS_AT_ONCE,
+    STEPS_MIN,
+    refined,
+    refined_where_needed,
+    steps_of,
+    taken,
+)
 from runtime.consolidation.solve import Factors
 from runtime.consolidation.workbench import Workbench
 from runtime.engine.load import LoadedModel
@@ -42,7 +49,7 @@ def held_of(bench: Workbench, loaded: LoadedModel) -> HeldRows:
         FACTS,
         loaded.model,
         bench.codec,
-        bench._corpus,
+        bench.corpus,
         subjects=3,
         sentences=3,
         seed=SEED,
@@ -161,6 +168,18 @@ def test_it_can_be_stopped_between_steps(deep: Tiny, corpus_file: Path) -> None:
         refined(bench, bench.rows(FACTS), held_of(bench, loaded), weak(bench), stop)
     assert seen == [("solving", STEPS_MIN)] * 3
     assert 0 == hook_count(loaded.model)
+
+
+def test_a_solve_that_took_is_left_alone(deep: Tiny, corpus_file: Path) -> None:
+    loaded = deep("llama")
+    bench = bench_of(loaded, corpus_file, refine_passes=1, refine_below=0.3)
+    rows, start = bench.rows(FACTS), weak(bench)
+    assert taken(bench, rows, start) < 0.3
+    assert refined_where_needed(bench, FACTS, rows, start, nothing) is not start
+    eager = bench_of(loaded, corpus_file, refine_passes=1, refine_rate=3.0, refine_hold=0.0)
+    strong = refined(eager, rows, held_of(bench, loaded), start, nothing)
+    assert taken(bench, rows, strong) >= 0.3
+    assert refined_where_needed(bench, FACTS, rows, strong, nothing) is strong
 
 
 def test_steps_grow_with_the_facts() -> None:
