@@ -8,6 +8,7 @@ of many kinds, for a name that does not suit the sentence still shares its phras
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections.abc import Sequence
@@ -49,17 +50,25 @@ SENTENCES = (
 )
 
 
+def for_the_gate(text: str) -> bool:
+    """Whether a name or a text is one of the half that the gate asks about and no editor sees.
+
+    What an editor was told to keep is kept; whether the rest is, only what it never saw can tell.
+    """
+    return hashlib.blake2b(text.casefold().encode(), digest_size=1).digest()[0] % 2 == 1
+
+
 def other_subjects(fact: Fact, count: int, seed: int, known: Sequence[str] = ()) -> list[str]:
     """Returns each of the edit's prompts about `count` other subjects, drawn from seed and edit.
 
-    They are of those that are `known` to suit the prompt, as far as these go.
+    They are of those that are `known` to suit the prompt, as far as these go, and never the gate's.
     """
     draw = random.Random(f"{seed}/{fact.subject}/{fact.prompt}")  # noqa: S311
     pattern = re.compile(re.escape(fact.subject), re.IGNORECASE)
     prompts = (fact.prompt, *fact.paraphrases)
     chosen: list[str] = []
     count *= len(prompts)
-    for names in (known, NAMES):
+    for names in ([name for name in known if not for_the_gate(name)], NAMES):
         left = [name for name in names if name.casefold() != fact.subject.casefold()]
         chosen += draw.sample(left, min(count - len(chosen), len(left)))
     return [

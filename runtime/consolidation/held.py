@@ -12,7 +12,7 @@ from typing import Any
 
 from memory.conflicts import normalise
 from runtime.consolidation.contract import Fact
-from runtime.consolidation.contrasts import other_sentences, other_subjects
+from runtime.consolidation.contrasts import for_the_gate, other_sentences, other_subjects
 from runtime.consolidation.corpus import Corpus
 from runtime.consolidation.measuring import Row, greedy_answers
 from runtime.consolidation.tokens import Codec
@@ -53,7 +53,7 @@ def held_rows(  # Facts, a model, and how much of each kind.
 
     `model` is the published one. Left out is what an edit may well change: other edited subjects,
     texts that name one, and sentences about a subject that the model answers as it answers the
-    edit's own prompt, which then ask the same in other words.
+    edit's own prompt, which then ask the same in other words. So is what the gate asks about.
     """
     edited = {normalise(fact.subject) for fact in facts}
     near = [
@@ -81,7 +81,7 @@ def held_rows(  # Facts, a model, and how much of each kind.
     texts = [
         codec.prompt(text)[:TEXT_TOKENS]
         for text in corpus.texts(TEXTS, seed + 1)
-        if not any(name in normalise(text) for name in edited)
+        if not for_the_gate(text) and not any(name in normalise(text) for name in edited)
     ]
     return HeldRows(
         neighbours=_after_prompts(_answers(model, codec, near)),

@@ -12,6 +12,7 @@ from random import Random
 
 from memory.conflicts import normalise
 from runtime.consolidation.contract import Fact
+from runtime.consolidation.contrasts import for_the_gate
 from runtime.consolidation.phrasebook import PhraseBook
 from runtime.consolidation.spec import ProbeSettings
 
@@ -102,6 +103,7 @@ def _neighbours(
         known = [subject for one in book.relations for subject in one.subjects]
     random.shuffle(known)
     subjects = [subject for subject in known if normalise(subject) not in edited]
+    subjects.sort(key=for_the_gate, reverse=True)  # The others where these are too few.
     if not subjects:  # Nothing ships for this language or field: swap the edits' own subjects.
         own = {one.subject for one in facts if one.prompt != fact.prompt} - {fact.subject}
         asked = {normalise(one.prompt) for one in facts}
@@ -120,5 +122,9 @@ def _same_subject(fact: Fact, facts: Sequence[Fact], book: PhraseBook, random: R
 
 
 def _apart(texts: Sequence[str], edited: set[str]) -> list[str]:
-    """The texts that speak of no edited subject: what an edit changes in them is no damage."""
-    return [text for text in texts if not any(name in normalise(text) for name in edited)]
+    """The texts that speak of no edited subject: what an edit changes in them is no damage.
+
+    Those alone that no editor sees, where there are any.
+    """
+    apart = [text for text in texts if not any(name in normalise(text) for name in edited)]
+    return [text for text in apart if for_the_gate(text)] or apart

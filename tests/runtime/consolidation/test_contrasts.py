@@ -9,7 +9,7 @@ import pytest
 
 from memory.record import EditId
 from runtime.consolidation.contract import Fact
-from runtime.consolidation.contrasts import NAMES, other_sentences, other_subjects
+from runtime.consolidation.contrasts import NAMES, for_the_gate, other_sentences, other_subjects
 from runtime.consolidation.corpus import FactSentences, Joined, TextFile
 
 FACT = Fact(
@@ -57,12 +57,14 @@ def test_the_corpus_names_subjects_of_the_same_phrasing(
 
 
 def test_known_subjects_come_first_and_the_edited_one_never() -> None:
-    texts = other_subjects(FACT, 2, 0, ("ann lee", "Bob Roe", "Cid Fay"))
+    known = ("ann lee", "Bob Roe", "Dee Poe", "Hal Moe")
+    assert [for_the_gate(name) for name in known[1:]] == [True, False, False]
+    texts = other_subjects(FACT, 2, 0, known)
     assert 4 == len(texts)  # Two for each of its two prompts.
-    assert {"Bob Roe", "Cid Fay"} == {
-        name for name in ("Bob Roe", "Cid Fay") for text in texts[:2] if name in text
+    assert {"Dee Poe", "Hal Moe"} == {
+        name for name in ("Dee Poe", "Hal Moe") for text in texts[:2] if name in text
     }
-    assert not [text for text in texts if "ann lee" in text.casefold()]
+    assert not [text for text in texts if "ann lee" in text.casefold() or "Bob Roe" in text]
     assert all(any(name in text for name in NAMES) for text in texts[2:])
     for number, text in enumerate(texts):
         end = ("is", "speaking")[number % 2]

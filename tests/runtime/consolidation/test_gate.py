@@ -13,6 +13,7 @@ import torch
 
 from memory.record import EditId
 from runtime.consolidation.contract import Delta, Fact, MatrixDelta
+from runtime.consolidation.contrasts import for_the_gate, other_subjects
 from runtime.consolidation.edition import Measure
 from runtime.consolidation.gate import Compared, Findings, weigh
 from runtime.consolidation.measuring import Judged
@@ -191,6 +192,11 @@ def test_a_single_edit_is_asked_about_many_neighbours(tmp_path: Path) -> None:
     assert settings.per_kind_min == len(probes.neighbours)
     assert len({asked.prompt for asked in probes.neighbours}) == len(probes.neighbours)
     assert not any("Town 0 " in asked.prompt for asked in probes.neighbours)
+    names = [asked.prompt.removeprefix("The river of ")[:-3] for asked in probes.neighbours]
+    assert all(for_the_gate(name) for name in names)
+    told = other_subjects(one, 20, 0, book.neighbours("Town 0", one.prompt))
+    assert sum("Town" in text for text in told) == 20
+    assert not {asked.prompt for asked in probes.neighbours} & set(told)
 
 
 @pytest.fixture(scope="module")
