@@ -20,6 +20,7 @@ from runtime.consolidation.tokens import Codec
 TEXTS = 2000
 TEXT_TOKENS = 64  # Of a text at most.
 ANSWER_TOKENS = 6
+SENTENCES_DRAWN = 2  # Times as many as are asked for, because some ask what the edit does.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +71,10 @@ def held_rows(  # Facts, a model, and how much of each kind.
             ],
         )
     ]
-    said = [(fact, text) for fact in facts for text in other_sentences(fact, sentences, seed + 1)]
-    own = _answers(model, codec, [fact.prompt for fact in facts])
-    former = {fact.edit_id: answer_of(row) for fact, row in zip(facts, own, strict=True)}
     turned = [
-        row
-        for (fact, _), row in zip(said, _answers(model, codec, [t for _, t in said]), strict=True)
-        if answer_of(row) != former[fact.edit_id]
+        one.row
+        for rows in sentences_apart(facts, model, codec, count=sentences, seed=seed + 1)
+        for one in rows
     ]
     texts = [
         codec.prompt(text)[:TEXT_TOKENS]
@@ -88,6 +86,38 @@ def held_rows(  # Facts, a model, and how much of each kind.
         same_subject=_after_prompts(turned),
         texts=tuple(Held(tokens=ids, places=range(len(ids) - 1)) for ids in texts if len(ids) > 1),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """A sentence about an edit's subject, and the published model's answer to it."""
+
+    text: str
+    row: Row
+
+
+def sentences_apart(
+    facts: Sequence[Fact], model: Any, codec: Codec, *, count: int, seed: int
+) -> list[list[Sentence]]:
+    """Returns up to `count` other sentences about each fact's subject that ask something else.
+
+    What the model answers as it answers the edit's own prompt asks the same in other words ("was
+    born in" of an edit of the birthplace), and may change with it.
+    """
+    if not count:
+        return [[] for _ in facts]
+    drawn = [other_sentences(fact, SENTENCES_DRAWN * count, seed) for fact in facts]
+    texts = [text for listed in drawn for text in listed]
+    rows = iter(_answers(model, codec, [*(fact.prompt for fact in facts), *texts]))
+    former = [answer_of(next(rows)) for _ in facts]
+    return [
+        [
+            Sentence(text=text, row=row)
+            for text, row in zip(listed, [next(rows) for _ in listed], strict=True)
+            if answer_of(row) != own
+        ][:count]
+        for listed, own in zip(drawn, former, strict=True)
+    ]
 
 
 def answer_of(row: Row) -> tuple[int, ...]:

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from memory.errors import ConsolidationFailed
 from runtime.consolidation.contract import Delta, EditorReport, Fact, MatrixDelta, Progress
-from runtime.consolidation.contrasts import other_sentences, other_subjects
+from runtime.consolidation.contrasts import other_subjects
 from runtime.consolidation.corpus import Corpus
 from runtime.consolidation.covariance import MomentStore
+from runtime.consolidation.held import sentences_apart
 from runtime.consolidation.hyperparameters import Columns, Hyperparameters, checked
 from runtime.consolidation.prefixes import write_prefixes
 from runtime.consolidation.solve import Factors, compact
@@ -167,11 +168,10 @@ class Workbench:
                 self.corpus.subjects_of(fact.prompt, fact.subject),
             )
         ]
-        turned = [
-            (place, text)
-            for place, fact in enumerate(facts)
-            for text in other_sentences(fact, how.contrast_sentences, how.seed)
-        ]
+        apart = sentences_apart(
+            facts, self.model, self.codec, count=how.contrast_sentences, seed=how.seed
+        )
+        turned = [(place, one.text) for place, listed in enumerate(apart) for one in listed]
         return [
             Lesson(fact=place, prompt=ids, site=len(ids) - 1, answer=(), weight=weight)
             for place, text in swapped + turned
