@@ -73,7 +73,9 @@ def held_rows(  # Facts, a model, and how much of each kind.
     ]
     turned = [
         one.row
-        for rows in sentences_apart(facts, model, codec, count=sentences, seed=seed + 1)
+        for rows in sentences_apart(
+            facts, model, codec, counts=[sentences] * len(facts), seed=seed + 1
+        )
         for one in rows
     ]
     texts = [
@@ -97,16 +99,19 @@ class Sentence:
 
 
 def sentences_apart(
-    facts: Sequence[Fact], model: Any, codec: Codec, *, count: int, seed: int
+    facts: Sequence[Fact], model: Any, codec: Codec, *, counts: Sequence[int], seed: int
 ) -> list[list[Sentence]]:
-    """Returns up to `count` other sentences about each fact's subject that ask something else.
+    """Returns up to `counts` other sentences about each fact's subject that ask something else.
 
     What the model answers as it answers the edit's own prompt asks the same in other words ("was
     born in" of an edit of the birthplace), and may change with it.
     """
-    if not count:
+    if not any(counts):
         return [[] for _ in facts]
-    drawn = [other_sentences(fact, SENTENCES_DRAWN * count, seed) for fact in facts]
+    drawn = [
+        other_sentences(fact, SENTENCES_DRAWN * count, seed)
+        for fact, count in zip(facts, counts, strict=True)
+    ]
     texts = [text for listed in drawn for text in listed]
     rows = iter(_answers(model, codec, [*(fact.prompt for fact in facts), *texts]))
     former = [answer_of(next(rows)) for _ in facts]
@@ -116,7 +121,7 @@ def sentences_apart(
             for text, row in zip(listed, [next(rows) for _ in listed], strict=True)
             if answer_of(row) != own
         ][:count]
-        for listed, own in zip(drawn, former, strict=True)
+        for listed, own, count in zip(drawn, former, counts, strict=True)
     ]
 
 

@@ -43,6 +43,9 @@ class Hyperparameters:
     prefix_tokens: int = 10
     contrast_subjects: int = 0  # Rows to keep: each prompt about so many other subjects.
     contrast_sentences: int = 0  # Rows to keep: so many other sentences about the subject.
+    contrast_sentences_given: int = (
+        0  # At least so many, of a fact that is given in more phrasings.
+    )
     contrast_weight: float = 1.0  # What a prompt's row of these counts beside one of a fact's.
     refine_passes: float = 0.0  # MEMIT, PMET: over the facts, of descent after the solve; 0: none.
     refine_below: float = 0.97  # Share of facts taken by the solve from which it is left alone.
@@ -58,6 +61,15 @@ class Hyperparameters:
     def old_weight(self, facts: int) -> float:
         """Returns λ for a change of so many facts: many of them press harder on what is old."""
         return self.covariance_weight + self.covariance_weight_per_edit * max(0, facts - 1)
+
+    def sentences_kept(self, phrasings: int) -> int:
+        """Returns how many other sentences about the subject a fact keeps.
+
+        Of a prompt alone, what reaches its other phrasings is what reaches other sentences, and
+        keeping these costs it those; phrasings that are given tell the two apart.
+        """
+        given = self.contrast_sentences_given if phrasings > 1 else 0
+        return max(self.contrast_sentences, given)
 
     def as_settings(self) -> dict[str, object]:
         """Returns all values as plain ones, for an edition's record."""
@@ -137,6 +149,7 @@ TABLE: dict[tuple[str, int, int], Hyperparameters] = {
         covariance_weight_per_edit=20.0,
         prefixes=3,
         contrast_subjects=2,
+        contrast_sentences_given=3,
         refine_passes=20.0,
         refine_hold=2.0,
         nullspace_threshold=0.3,
@@ -225,6 +238,7 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "refine_hold": (values.refine_hold >= 0, "0 or more"),
         "refine_subjects": (0 <= values.refine_subjects <= 50, "0 to 50"),
         "refine_sentences": (0 <= values.refine_sentences <= 14, "0 to 14"),
+        "contrast_sentences_given": (0 <= values.contrast_sentences_given <= 14, "0 to 14"),
         "contrast_weight": (values.contrast_weight > 0, "above 0"),
         "nullspace_threshold": (values.nullspace_threshold > 0, "above 0"),
         "nullspace_ridge": (values.nullspace_ridge > 0, "above 0"),

@@ -169,7 +169,11 @@ class Workbench:
             )
         ]
         apart = sentences_apart(
-            facts, self.model, self.codec, count=how.contrast_sentences, seed=how.seed
+            facts,
+            self.model,
+            self.codec,
+            counts=[how.sentences_kept(1 + len(fact.paraphrases)) for fact in facts],
+            seed=how.seed,
         )
         turned = [(place, one.text) for place, listed in enumerate(apart) for one in listed]
         return [

@@ -105,3 +105,11 @@ def test_old_associations_count_for_more_the_more_facts_a_change_holds() -> None
     assert 100.0 == with_changes(values, {"covariance_weight_per_edit": 0}).old_weight(1000)
     with pytest.raises(InvalidInput, match="covariance_weight_per_edit is -1; expected 0 or more"):
         with_changes(values, {"covariance_weight_per_edit": -1})
+
+
+def test_other_sentences_are_kept_where_phrasings_tell_them_apart() -> None:
+    base = rule(12)
+    given = with_changes(base, {"contrast_sentences_given": 3})
+    assert [given.sentences_kept(phrasings) for phrasings in (1, 2, 4)] == [0, 3, 3]
+    both = with_changes(given, {"contrast_sentences": 5})
+    assert [both.sentences_kept(phrasings) for phrasings in (1, 4)] == [5, 5]
