@@ -240,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME_OR_PATH",
         help="model of the counterfactual path: a hub name, a folder, or base",
     )
-    parser.add_argument("--path", help="in_context, counterfactual or auto")
+    parser.add_argument("--path", help="in_context, counterfactual or auto; see docs/paths.md")
     parser.add_argument("--data-dir", metavar="DIR", help="where the edit log lives")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--keys", metavar="FILE", help="keys that callers must have one of")

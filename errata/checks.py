@@ -28,12 +28,14 @@ from runtime.build import (
     check_counterfactual,
     check_path,
     counterfactual_model,
+    default_path,
     make_encoder,
     model_folder,
     named,
 )
 from runtime.config import Settings
 from runtime.engine.transformers_engine import TransformersEngine
+from runtime.paths.choice import AUTO
 
 MESSAGE_CHARS = 400
 SIMILAR = ("The mother tongue of Danielle Darrieux is", "Danielle Darrieux speaks the language")
@@ -84,13 +86,14 @@ def check_compute(settings: Settings) -> Finding:
 
 
 def check_routing(settings: Settings) -> Finding:
-    """The names of classifier and path, and the counterfactual path's model where there is one."""
+    """Classifier and path in force, and the counterfactual path's model where there is one."""
     named(CLASSIFIERS, settings.routing.classifier, "routing.classifier")
     check_path(settings)
     check_counterfactual(settings)
     model = counterfactual_model(settings) or "none"
-    known = f"known: {', '.join(CLASSIFIERS)}; paths: {', '.join(PATHS)}"
-    text = f"classifier {settings.routing.classifier} ({known}); counterfactual model {model}"
+    known = f"known: {', '.join(CLASSIFIERS)}; paths: {', '.join((*PATHS, AUTO))}"
+    text = f"classifier {settings.routing.classifier}, path {default_path(settings)} ({known}); "
+    text += f"counterfactual model {model}"
     return Finding(level="ok", text=text)
 
 

@@ -162,17 +162,36 @@ def model_folder(name: str) -> str:
     return name
 
 
+def is_shipped(name: str, shipped: str) -> bool:
+    """Whether a model's name means that model of the bundle, and it is there."""
+    folder = BUNDLE.parent / shipped
+    return folder.is_dir() and FilePath(model_folder(name)).resolve() == folder.resolve()
+
+
+def default_path(settings: Settings) -> str:
+    """The path of requests that name none: the setting, else by the models that answer.
+
+    The rule of "auto" was measured with the two models that ship, so it is the default with them
+    alone (docs/paths.md).
+    """
+    if settings.routing.default_path is not None:
+        return settings.routing.default_path
+    other = settings.counterfactual.model or POCKET_COUNTERFACTUAL
+    shipped = is_shipped(settings.model.name, POCKET_BASE)
+    return AUTO if shipped and is_shipped(other, POCKET_COUNTERFACTUAL) else IN_CONTEXT
+
+
 def check_path(settings: Settings) -> None:
     """Raises StartupError for a default path that there is none of."""
     known = dict.fromkeys((*PATHS, AUTO), True)
-    named(known, settings.routing.default_path, "routing.default_path")
+    named(known, default_path(settings), "routing.default_path")
 
 
 def counterfactual_model(settings: Settings) -> str | None:
-    """The model of the counterfactual path: named, or implied by the default path; None: none."""
+    """The model of the counterfactual path: named, or implied by the path in force; None: none."""
     if settings.counterfactual.model is not None:
         return settings.counterfactual.model
-    used = settings.routing.default_path in {COUNTERFACTUAL, AUTO}
+    used = default_path(settings) in {COUNTERFACTUAL, AUTO}
     return POCKET_COUNTERFACTUAL if used else None
 
 
@@ -242,10 +261,11 @@ def load_engine(section: ModelSection) -> TransformersEngine:
     )
 
 
-def routing_settings(section: RoutingSection) -> RoutingSettings:
+def routing_settings(settings: Settings) -> RoutingSettings:
     """Returns what the query runner is told of the settings."""
+    section = settings.routing
     return RoutingSettings(
-        default_path=section.default_path,
+        default_path=default_path(settings),
         candidates=section.candidates,
         error_budget=section.error_budget,
         namespace_budgets=section.namespace_budgets,
@@ -297,7 +317,7 @@ def build_runtime(settings: Settings) -> Runtime:
             ),
             models={} if own is None else {COUNTERFACTUAL_MODEL: own},
             editions=editions,
-            settings=routing_settings(settings.routing),
+            settings=routing_settings(settings),
         )
         consolidator = make_consolidator(
             settings.memory.directory,

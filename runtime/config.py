@@ -118,8 +118,9 @@ class RoutingSection(_Section):
     """error_budget of single namespaces, by name; in TOML a table [routing.namespace_budgets]."""
     candidates: int = Field(default=16, ge=1, le=256)
     """Nearest edits that are scored for each query, besides those whose subject is mentioned."""
-    default_path: str = "in_context"
-    """The path that answers queries in scope: in_context, counterfactual, or auto (by its form)."""
+    default_path: str | None = None
+    """The path that answers queries in scope: in_context, counterfactual, or auto (by its form);
+    unset: auto with the two models that ship, in_context with any other."""
     threads: int = Field(default=4, ge=1, le=256)
     """Requests that are routed at the same time."""
 
@@ -150,7 +151,7 @@ class CounterfactualSection(_Section):
 
     model: str | None = None
     """Hub name or folder of a causal or seq2seq model, or base for the frozen model itself; unset:
-    pocket/counterfactual when default_path is counterfactual or auto, else no such path."""
+    pocket/counterfactual when the path in force is counterfactual or auto, else no such path."""
 
 
 class ConsolidationSection(_Section):

@@ -20,6 +20,7 @@ from typing import TypeVar
 from classifiers.scope import ScopeClassifier
 from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
+from memory.errors import ContextTooLong
 from memory.record import (
     EditId,
     EditsPolicy,
@@ -228,7 +229,14 @@ class QueryRunner:
         lease = self._editions.lease(snapshot.edition(routing.namespace))
         route, scoped = self._route(question, snapshot, lease)
         routed = self._clock()
-        preparation, own_tokens = self._lay_out(question, route, scoped.read_as)
+        try:
+            preparation, own_tokens = self._lay_out(question, route, scoped.read_as)
+        except ContextTooLong:
+            roomier = self._paths.roomier(route, routing.path)
+            if roomier is None:
+                raise
+            route = roomier
+            preparation, own_tokens = self._lay_out(question, route, scoped.read_as)
         used = {edit.id for edit in preparation.edits_used}
         route = _only_used(route, used)
         prepared = self._clock()

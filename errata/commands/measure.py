@@ -86,7 +86,7 @@ def eval_(
         typer.Option(
             "--method",
             metavar="NAME[,NAME...]",
-            help="Paths of the server, auto (its default path), target (returned verbatim), none; "
+            help="Paths of the server, auto (chosen by form), target (returned verbatim), none; "
             "editors of weights: memit, rome, alphaedit, pmet.",
         ),
     ] = "auto",

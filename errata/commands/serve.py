@@ -84,7 +84,7 @@ DefaultPath = Annotated[
     _routing_flag(
         "NAME",
         "The path that answers in scope: in_context, counterfactual or auto.",
-        "in_context",
+        "auto with the models that ship, else in_context",
     ),
 ]
 Counterfactual = Annotated[
@@ -92,7 +92,7 @@ Counterfactual = Annotated[
     _model_flag(
         "NAME_OR_FOLDER",
         "Model of the counterfactual path: causal or seq2seq, or base for the frozen model.",
-        "pocket/counterfactual with --path counterfactual or auto, else none",
+        "pocket/counterfactual where the path is counterfactual or auto, else none",
     ),
 ]
 Candidates = Annotated[

@@ -24,6 +24,11 @@ ALTERNATIVE = re.compile(r"\sor\s", re.IGNORECASE)
 ASKS = re.compile(
     r"(who|whom|whose|what|what's|where|when|which|why|how|name|tell)\b", re.IGNORECASE
 )
+ASKS_POLITELY = re.compile(  # "Do you know the capital of X?" is no question of yes or no.
+    r"(do|did|can|could|would|will|may)\s+(you|anyone|anybody|i)\s+(please\s+)?"
+    r"(know|tell|name|say|give|remember|recall|ask)\b(?!.*\b(that|if|whether|is true)\b)",
+    re.IGNORECASE,
+)
 ASKS_WITHIN = re.compile(r"\b(who|whom|whose|what|where|when|which|why|how)\b", re.IGNORECASE)
 CLAIMS = re.compile(r"\s(is|was|are|were)\s+\w", re.IGNORECASE)
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+")  # Not after an initial.
@@ -50,7 +55,9 @@ def form_of(query: str, edit: Edit) -> Form:
     asked, target = sentences[-1], edit.target.casefold()
     if VERDICT_WANTED.search(text) or VERDICT_WANTED.search(asked) or _checks_a_claim(sentences):
         return Form.VERDICT
-    asks_whether = any(ASKS_WHETHER.match(part) for part in asked.split(": "))
+    asks_whether = not ASKS_POLITELY.match(asked) and any(
+        ASKS_WHETHER.match(part) for part in asked.split(": ")
+    )
     if not asks_whether and _gives_the_value_alone(text.casefold(), edit):
         return Form.SUBJECT
     if _offers(asked, target):

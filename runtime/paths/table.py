@@ -14,6 +14,9 @@ from runtime.paths.contract import BASE_MODEL, ModelName, Path, PathInput
 from runtime.paths.counterfactual import COUNTERFACTUAL
 from runtime.paths.in_context import IN_CONTEXT
 
+# Why a hit is left out though it is in scope. What the weights hold only the frozen model can say.
+IN_SCOPE = frozenset({RejectReason.OUTRANKED, RejectReason.CONSOLIDATED})
+
 
 class PathTable:
     """Looks paths and engines up; changes nothing, safe from any thread."""
@@ -76,11 +79,21 @@ class PathTable:
         """Chooses the path of an edited route by what was asked, and says why in its reason."""
         if route.kind is RouteKind.BASE:
             return route
-        left_out = [r.decision for r in route.rejections if r.reason is RejectReason.OUTRANKED]
+        left_out = [r.decision for r in route.rejections if r.reason in IN_SCOPE]
         edits = [decision.candidate.edit for decision in (*route.hits, *left_out)]
         query = asked.messages[-1][1] if asked.messages else asked.prompt
         choice = choose_path(asked.read_as or query, edits, turns=len(asked.messages))
         return replace(route, path=choice.path, reason=f"{route.reason} {choice.reason}")
+
+    def roomier(self, route: Route, asked: str) -> Route | None:
+        """Returns the route to fall back on when the context of the path's own model is too short.
+
+        Only where "auto" chose that path; None: there is nothing else to try.
+        """
+        if not self.is_auto(asked) or route.path != COUNTERFACTUAL:
+            return None
+        told = f"{route.reason} Its model's context is too short for that: in context."
+        return replace(route, path=IN_CONTEXT, reason=told)
 
     def _model_of(self, path: str) -> ModelName:
         known = self.paths.get(path)

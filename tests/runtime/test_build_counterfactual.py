@@ -9,8 +9,15 @@ import pytest
 
 from memory.errors import StartupError
 from runtime import build
-from runtime.build import Runtime, build_runtime, check_path, counterfactual_model
-from runtime.config import POCKET_COUNTERFACTUAL, Settings
+from runtime.build import (
+    BUNDLE,
+    Runtime,
+    build_runtime,
+    check_path,
+    counterfactual_model,
+    default_path,
+)
+from runtime.config import POCKET_BASE, POCKET_COUNTERFACTUAL, Settings
 from runtime.engine.seq2seq import Seq2SeqEngine
 from runtime.engine.transformers_engine import TransformersEngine
 from tests.hash_encoder import HashEncoder
@@ -109,6 +116,45 @@ def test_the_pocket_model_stands_in_where_the_default_path_needs_one(
     assert POCKET_COUNTERFACTUAL == model("auto")
     assert model("in_context") is None
     assert "some/model" == model("in_context", "some/model")
+
+
+@pytest.mark.parametrize(
+    ("model", "other", "expected"),
+    [
+        (POCKET_BASE, None, "auto"),
+        (str(BUNDLE / "base"), str(BUNDLE / "counterfactual"), "auto"),
+        (POCKET_BASE, "base", "in_context"),
+        (POCKET_BASE, "google/flan-t5-small", "in_context"),
+        ("pocket/nano", None, "in_context"),
+        ("Qwen/Qwen2.5-1.5B-Instruct", POCKET_COUNTERFACTUAL, "in_context"),
+    ],
+)
+def test_auto_is_the_default_with_the_two_models_that_ship_alone(
+    model: str, other: str | None, expected: str
+) -> None:
+    found = Settings.model_validate(
+        {"model": {"name": model}, "counterfactual": {"model": other}},
+    )
+    assert expected == default_path(found)
+    implied = POCKET_COUNTERFACTUAL if expected == "auto" else None
+    assert (other or implied) == counterfactual_model(found)
+
+
+def test_a_named_path_wins_over_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = Settings.model_validate({"routing": {"default_path": "in_context"}})
+    assert ("in_context", None) == (default_path(named), counterfactual_model(named))
+    monkeypatch.setenv("ERRATA_ROUTING__DEFAULT_PATH", "counterfactual")
+    assert "counterfactual" == default_path(Settings())
+
+
+def test_without_the_small_model_of_the_bundle_the_frozen_one_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "pocket"
+    (bundle / "base").mkdir(parents=True)
+    monkeypatch.setattr(build, "BUNDLE", bundle)
+    monkeypatch.chdir(tmp_path)
+    assert ("in_context", None) == (default_path(Settings()), counterfactual_model(Settings()))
 
 
 def test_every_path_and_auto_may_be_the_default(tmp_path: Path, models: Path) -> None:

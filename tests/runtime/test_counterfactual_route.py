@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import pytest
 
 from classifiers.subject_rule import SubjectRule
 from memory.edit_memory import EditMemory
-from memory.errors import InvalidInput
+from memory.errors import ContextTooLong, InvalidInput
 from memory.flat_index import FlatIndex
 from memory.record import DEFAULT_NAMESPACE, EditDraft, EditId, EditsPolicy, RouteKind
 from protos.errata.v1 import inference_pb2, inference_pb2_grpc
@@ -33,6 +34,7 @@ from tests.server_kit import wait_until
 
 T = TypeVar("T")
 PROMPT = "Lionel Messi plays"
+LONG = Sampling(max_tokens=3000)
 
 
 class Two:
@@ -40,7 +42,9 @@ class Two:
 
     def __init__(self, memory: EditMemory, default_path: str) -> None:
         self.base = FakeEngine(default=lambda _: " by the frozen model")
-        self.other = FakeEngine(default=lambda _: " by the other model", chat=True)
+        self.other = FakeEngine(
+            default=lambda _: " by the other model", chat=True, context_tokens=3000
+        )
         self.memory = memory
         self.runner = QueryRunner(
             engine=self.base,
@@ -141,6 +145,15 @@ def test_auto_leaves_base_routes_alone_and_obeys_force(two: Two) -> None:
     edits = two.memory.list_edits(DEFAULT_NAMESPACE).edits
     forced = two.ask("The game is", policy=EditsPolicy.FORCE, edits=(EditId(edits[0].id),))
     assert "counterfactual" == run(lambda: two.runner.generate(forced)).provenance.route.path
+
+
+@pytest.mark.parametrize("two", ["auto"], indirect=True)
+def test_auto_falls_back_to_the_frozen_model_where_only_its_context_has_room(two: Two) -> None:
+    answer = run(lambda: two.runner.generate(replace(two.ask(), sampling=LONG)))
+    assert ("in_context", " by the frozen model") == (answer.provenance.route.path, answer.text)
+    named = replace(two.ask(path="counterfactual"), sampling=LONG)
+    with pytest.raises(ContextTooLong):
+        run(lambda: two.runner.generate(named))
 
 
 def test_leaving_a_stream_frees_the_other_models_slot(two: Two) -> None:

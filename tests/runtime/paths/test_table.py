@@ -5,10 +5,21 @@ from __future__ import annotations
 import pytest
 
 from memory.errors import InvalidInput
-from runtime.paths.contract import BASE_MODEL, COUNTERFACTUAL_MODEL, Path
+from memory.record import (
+    Candidate,
+    Edit,
+    EditId,
+    EditsPolicy,
+    EditState,
+    Namespace,
+    Route,
+    ScopeDecision,
+)
+from runtime.paths.contract import BASE_MODEL, COUNTERFACTUAL_MODEL, Path, PathInput
 from runtime.paths.counterfactual import CounterfactualPath
 from runtime.paths.in_context import InContextPath
 from runtime.paths.table import PathTable
+from runtime.router import choose_route
 from tests.fakes import FakeEngine
 
 BASE, OTHER = FakeEngine(), FakeEngine()
@@ -59,3 +70,53 @@ def test_the_frozen_model_as_counterfactual_is_one_engine() -> None:
     paths = table(on_base=True)
     assert (BASE,) == paths.engines
     assert BASE is paths.engine_of("counterfactual")
+
+
+CLOZE = PathInput(prompt="The mother tongue of Ann Lark is")
+
+
+def route_of(*states: EditState) -> Route:
+    """A route whose hits, the best first, are in these states; edition 2 answers."""
+    edits = [
+        Edit(
+            id=EditId(f"ann-{number}"),
+            namespace=Namespace("default"),
+            subject="Ann Lark",
+            prompt="The mother tongue of Ann Lark is",
+            target="Dutch",
+            state=state,
+            edition=2 if state is EditState.CONSOLIDATED else 0,
+        )
+        for number, state in enumerate(states)
+    ]
+    hits = [
+        ScopeDecision(
+            candidate=Candidate(edit=edit, cosine=0.9, rank=n, by_vector=True, by_subject=False),
+            score=0.9 - 0.1 * n,
+            threshold=0.5,
+        )
+        for n, edit in enumerate(edits)
+    ]
+    return choose_route(hits, policy=EditsPolicy.AUTO, path="in_context", edits_max=4, edition=2)
+
+
+def test_auto_keeps_a_query_in_context_that_the_weights_answer_in_part() -> None:
+    """The other model has no editions: what they hold of a query's edits it could not know."""
+    alone = table("auto").by_form(route_of(EditState.ACTIVE), CLOZE)
+    assert ("counterfactual", 1) == (alone.path, len(alone.hits))
+    both = table("auto").by_form(route_of(EditState.ACTIVE, EditState.CONSOLIDATED), CLOZE)
+    assert ("in_context", 1) == (both.path, len(both.hits))
+    assert "2 edits are in scope" in both.reason
+    held = route_of(EditState.CONSOLIDATED, EditState.ACTIVE)
+    assert "base" == held.path
+    assert held == table("auto").by_form(held, CLOZE)
+
+
+def test_only_what_auto_chose_falls_back_to_the_longer_context() -> None:
+    chosen = table("auto").by_form(route_of(EditState.ACTIVE), CLOZE)
+    roomier = table("auto").roomier(chosen, "")
+    assert roomier is not None
+    assert "in_context" == roomier.path
+    assert "too short" in roomier.reason
+    assert None is table("auto").roomier(chosen, "counterfactual")
+    assert None is table("auto").roomier(roomier, "")
