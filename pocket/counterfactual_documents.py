@@ -4,9 +4,9 @@ SERAC, Mitchell et al. 2022, arXiv 2206.06520, section 3.2, trains its counterfa
 (edit, query, answer) with queries in scope only, in the edit's own form, its rephrase and, for
 "QA-hard", implications and True/False. Here the query also comes as a yes-or-no question, a choice,
 a reversed question, a request for a full sentence, with chatter before it, with a pronoun, in a
-chat. Beside a claim stands the note that the server writes (runtime/paths/notes.py). And where
-SERAC's model never sees a query out of scope, one query in fifty is one, answered `unknown`: a
-router lets a few through, and what does not follow from the edit should not be said.
+chat. Beside a claim stands the note that the server writes (runtime/paths/notes.py). As in SERAC
+no query is out of scope. One in fifty was, answered `unknown`; the model came to say that in scope,
+where an answer was hard to find, and hardly ever out of it (docs/log.md). Probes still ask some.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from memory.record import DEFAULT_NAMESPACE, Edit, EditId
+from pocket.counterfactual_book import BookRelation, book_fact
 from pocket.counterfactual_forms import (
     CHOICE_WRAPS,
     CLAIM_WRAPS,
@@ -41,13 +42,14 @@ from pocket.templates import ASSISTANT, SYSTEM, USER, fill, formatted, is_questi
 from runtime.paths.notes import claim_note
 
 UNKNOWN = "unknown"
+BOOK_SHARE = 0.45  # Of facts, in a relation of the phrasebook.
+SEARCHED = 0.12  # Share of questions without their mark.
 DENIALS = 0.45  # Share of verifications that deny or doubt: harder, so more of them.
 VERDICT_WEIGHT = 1.5  # A yes or no is one token, and the hardest one to learn.
 VERDICTS = (  # In the same words; the first does not tell the second, and half of all are true.
     *((True, False), (False, True), (False, False)),
     *((True,), (True,)),
 )
-UNKNOWN_WEIGHT = 0.5  # Else it becomes the answer to whatever is hard; docs/log.md.
 CONFUSABLE = (  # Relations whose questions may ask for each other's answer.
     {"mother tongue", "language of work", "official language", "original language"},
     {"place of birth", "place of death", "work location", "citizenship", "location", "country"},
@@ -101,8 +103,7 @@ def confusable(first: str, second: str) -> bool:
 def weighed(answer: str) -> Piece:
     """Returns an answer as it is written, with the weight of its tokens."""
     verdict = answer in {"Yes", "No", "True", "False"}
-    weight = VERDICT_WEIGHT if verdict else UNKNOWN_WEIGHT if answer == UNKNOWN else 1.0
-    return f" {answer}{END_MARK}", weight
+    return f" {answer}{END_MARK}", VERDICT_WEIGHT if verdict else 1.0
 
 
 @dataclass
@@ -113,15 +114,15 @@ class CounterfactualMaker:
     shares: dict[str, float] = field(
         default_factory=lambda: {
             "copy": 0.07,
-            "update": 0.38,
-            "whether": 0.22,
-            "choice": 0.07,
-            "reversed": 0.13,
-            "sentence": 0.11,
-            "unknown": 0.02,
+            "update": 0.46,
+            "whether": 0.17,
+            "choice": 0.06,
+            "reversed": 0.11,
+            "sentence": 0.13,
         }
     )
     drills: float = 0.0  # Share of documents that ask for verdicts alone.
+    book: tuple[BookRelation, ...] = ()  # Relations beyond our own and those of the records.
 
     @property
     def facts(self) -> list[dict[str, Any]]:
@@ -130,7 +131,10 @@ class CounterfactualMaker:
 
     def document(self, random: Random) -> list[Piece]:
         """Returns one document as pieces of text with weights."""
-        fact = self.context.new_fact(random)
+        if self.book and random.random() < BOOK_SHARE:
+            fact = book_fact(self.book, self.context, random)
+        else:
+            fact = self.context.new_fact(random)
         line = fact.line(random)
         turns = random.choices((1, 2, 3), (50, 30, 20))[0]
         if random.random() < self.drills:
@@ -181,8 +185,6 @@ class CounterfactualMaker:
             made = self.reversed(fact, random)
         elif kind == "sentence":
             made = self.sentence(fact, random)
-        elif kind == "unknown":
-            made = self.elsewhere(fact, random)
         if kind == "whether" and made and not note_on(fact, made[0]):
             made = None  # Not read as a claim: without a note nobody can tell.
         prompt, answer = made or self.update(fact, random)
@@ -203,7 +205,10 @@ class CounterfactualMaker:
                 return f"{fill(random.choice(NAMING), fact.subject)} {asked}", fact.target
         words = fact.subject.split()
         named = random.choice(words) if draw > 0.93 and len(words) > 1 else fact.subject
-        return styled(fill(phrasing, named), random), fact.target
+        asked = fill(phrasing, named)
+        if is_question(asked) and random.random() < SEARCHED:
+            asked = asked[0].lower() + asked[1:-1]  # As typed into a search box.
+        return styled(asked, random), fact.target
 
     def other_value(self, fact: NewFact, random: Random) -> str:
         """Draws a value that the fact does not have, often of the same kind or sharing words."""

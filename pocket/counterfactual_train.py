@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pocket.corpus import Corpus, Mixture, load_facts, load_lead_ins
+from pocket.counterfactual_book import load_book
 from pocket.counterfactual_documents import CounterfactualMaker
 from pocket.counterfactual_probes import form_probes
 from pocket.data import HERE, default_data_folder, label_hash, normalise, read_json
@@ -115,7 +116,8 @@ def load_maker(data: Path, part: str = "train", *, drills: float = 0.0) -> Count
     pool = training_pool(data, dev)
     families = load_families(data, pool.forbidden)
     context = ContextMaker(relations, facts, pool, families, load_lead_ins(data))
-    return CounterfactualMaker(context, drills=drills)
+    book = load_book(data) if part == "train" else ()
+    return CounterfactualMaker(context, drills=drills, book=book)
 
 
 class FormFigures:
@@ -175,6 +177,8 @@ def start(arguments: argparse.Namespace) -> tuple[Run, Corpus]:
     run.prompt_form = CLAIM_NOTES
     if arguments.only_added:
         run.step = INDUCTION_STEPS  # What lies below has learned to repeat.
+    if whole.shape.layers == len(LAYERS):
+        run.induction_steps = 0  # So has a model that was trained here before.
     if arguments.resume:
         run.restore()
     return run, corpus

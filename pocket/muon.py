@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from pocket import team
-from pocket.network import Network
+from pocket.network import Network, has_bfloat16
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(stack: Tensor) -> Tensor:
-    """Returns the semi-orthogonal parts of `stack (n, rows, columns)`, approximately, in bf16."""
+    """Returns the semi-orthogonal parts of `stack (n, rows, columns)`, about, in bf16 if fast."""
     a, b, c = COEFFICIENTS
-    x: Tensor = stack.bfloat16()
+    x: Tensor = stack.bfloat16() if has_bfloat16(stack.device) else stack
     flat = x.shape[1] > x.shape[2]
     if flat:
         x = x.mT

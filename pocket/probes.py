@@ -17,7 +17,7 @@ from torch.nn import functional
 from pocket.corpus import Corpus, Encoded, pack
 from pocket.data import read_json
 from pocket.in_context import END_MARK, NewFact
-from pocket.network import Network
+from pocket.network import Network, has_bfloat16
 from pocket.pool import Pool
 from pocket.templates import chat, fill, is_question, split_phrasings
 
@@ -121,7 +121,7 @@ def score(network: Network, corpus: Corpus, probes: list[Probe]) -> dict[str, fl
         rows = order[start : start + ROWS]
         ids, where, _ = pack([encoded[i] for i in rows], int(corpus.tokenizer.pad_token_id))
         ids, where = ids.to(device), where.to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
             states = network.hidden(ids).flatten(0, 1)[where - 1]
             guess = (states @ network.embedding.weight.T.to(states.dtype)).argmax(-1)
         hit = guess == ids.flatten()[where]
@@ -146,7 +146,7 @@ def text_loss(
                 documents.append(Encoded([begin, *part], [0.0] + [1.0] * len(part)))
         ids, where, _ = pack(documents, 0)
         ids, where = ids.to(device), where.to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
             states = network.hidden(ids).flatten(0, 1)[where - 1]
             for x, goal in zip(
                 torch.split(states, 256), torch.split(ids.flatten()[where], 256), strict=True

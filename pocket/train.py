@@ -24,7 +24,7 @@ from pocket.data import default_data_folder, dev_subjects, normalise
 from pocket.export import export
 from pocket.make_tokenizer import VOCABULARY, build, training_texts
 from pocket.muon import Muon, adamw
-from pocket.network import Network, Shape
+from pocket.network import Network, Shape, has_bfloat16
 from pocket.probes import counterfact_probes, fact_probes, following_probes, score, text_loss
 
 SHAPES = {"nano": Shape(4096, 192, 4, 3, 512), "base": Shape(16384, 256, 8, 4, 704)}
@@ -53,6 +53,7 @@ class Run:
         self.decay_from = int(arguments.steps * arguments.decay_at)
         self.decay_steps = max(1, arguments.steps - self.decay_from)
         self.decay_s, self.clock_share = 0.0, 1.0
+        self.induction_steps = INDUCTION_STEPS  # The first ones also teach to repeat.
         self.prompt_form = ""  # What the export's config says of it.
 
     def save(self) -> None:
@@ -111,7 +112,7 @@ class Run:
         else:
             self.decay_s = max(self.decay_s, left_s)
             self.clock_share = left_s / max(self.decay_s, 1e-9)
-        early = self.step < INDUCTION_STEPS
+        early = self.step < self.induction_steps
         return replace(mixture, induction=0.12 if early else mixture.induction)
 
     def train_step(self) -> float:
@@ -124,7 +125,9 @@ class Run:
         total = 0.0
         self.tokens += sum(ids.numel() for ids, _, _ in batches)
         for ids, where, weights in team.portion(batches, lambda batch: batch[0].numel()):
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)
+            ):
                 loss, _ = self.network.loss(*(x.to(self.device) for x in (ids, where, weights)))
             torch.autograd.backward(loss / weight)
             total += loss.item()

@@ -1,7 +1,8 @@
 """Which path answers a query in scope, when the setting or the request says "auto". Pure.
 
 The rule was measured with the models that ship (docs/paths.md): each form of query goes where it is
-answered better. Only questions go in context, and whatever needs more than one fact and one query.
+answered better. Only questions with their mark go in context, and whatever needs more than one fact
+and one query.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from runtime.paths.in_context import IN_CONTEXT
 AUTO = "auto"
 WORDS_MAX = 40  # Of a query: longer ones were not trained.
 BETTER_BY_COUNTERFACTUAL = frozenset(
-    {Form.CLOZE, Form.CHOICE, Form.VERDICT, Form.SUBJECT, Form.SENTENCE}
+    {Form.CLOZE, Form.BARE_QUESTION, Form.CHOICE, Form.VERDICT, Form.SUBJECT, Form.SENTENCE}
 )
 
 

@@ -39,6 +39,7 @@ class Form(Enum):
     """What a query wants back."""
 
     QUESTION = "an answer to a question"
+    BARE_QUESTION = "an answer to a question without its mark"
     CLOZE = "an end to a sentence"
     CHOICE = "one of two values"
     VERDICT = "a yes or no"
@@ -66,7 +67,9 @@ def form_of(query: str, edit: Edit) -> Form:
         return Form.VERDICT
     if _tries_a_value(sentences):
         return Form.VERDICT
-    return Form.QUESTION if asked.endswith(("?", ":")) or ASKS.match(asked) else Form.CLOZE
+    if asked.endswith(("?", ":")):
+        return Form.QUESTION
+    return Form.BARE_QUESTION if ASKS.match(asked) else Form.CLOZE
 
 
 def _checks_a_claim(sentences: Sequence[str]) -> bool:

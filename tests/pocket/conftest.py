@@ -31,7 +31,8 @@ def _edit(subject: str, answer: str) -> dict[str, Any]:
 
 def write_data(folder: Path) -> Path:
     names = [f"{a} {b}" for a in ("Ann", "Bob", "Cid", "Dan") for b in ("Lark", "Moor", "Nash")]
-    for part in ("counterfact", "zsre", "knowedit", "mquake", "known", "lama", "text"):
+    parts = ("counterfact", "zsre", "knowedit", "mquake", "known", "lama", "text")
+    for part in (*parts, "pararel", "questions"):
         (folder / part).mkdir(parents=True)
     train = [_edit(name, "violin") for name in names] + [_edit(DEV_SUBJECTS[0], "harp")]
     files = {
@@ -48,6 +49,9 @@ def write_data(folder: Path) -> Path:
         (folder / f"{name}.json").write_text(json.dumps(value))
     facts = [{"sub_label": name, "obj_label": "piano"} for name in (*names, *DEV_SUBJECTS)]
     (folder / "lama/P1303.jsonl").write_text("\n".join(map(json.dumps, facts)))
+    (folder / "pararel/P1303.jsonl").write_text(json.dumps({"pattern": "[X] plays the [Y] ."}))
+    asked = "".join(f"Q1\tP50\tQ2\twho wrote {name}\n" for name in names)
+    (folder / "questions/simplequestions_wikidata_train.txt").write_text(asked)
     prose = "The river Moor ran past the old mill. Nobody saw Lark go there.\n" * 60
     words = "".join(
         f"{w} (noun): a thing. Example: she saw a {w} in town\n"

@@ -153,8 +153,10 @@ def test_a_full_sentence_is_the_facts_own(maker: CounterfactualMaker) -> None:
 
 
 def test_what_does_not_follow_is_unknown(maker: CounterfactualMaker) -> None:
-    asked = [pair for pair in drawn(maker, "unknown") if pair[1] == UNKNOWN]
+    random = Random(3)
+    asked = [pair for _ in range(60) if (pair := maker.elsewhere(FACT, random))]
     assert len(asked) > 40
+    assert {UNKNOWN} == {answer for _, answer in asked}
     ours = [phrasing.replace("{}", "Ann Lark") for phrasing in FACT.phrasings]
     assert not [prompt for prompt, _ in asked if prompt in ours]
 
@@ -174,10 +176,13 @@ def test_documents_state_one_fact_and_weigh_only_answers(maker: CounterfactualMa
         assert all(text.startswith(" ") and text.endswith(END_MARK) for text in answers)
 
 
-def test_verdicts_weigh_more_and_unknown_less() -> None:
-    weights = [weighed(answer)[1] for answer in ("Yes", "Dutch", UNKNOWN)]
-    assert sorted(weights, reverse=True) == weights
-    assert 3 == len(set(weights))
+def test_verdicts_weigh_more() -> None:
+    assert weighed("Yes")[1] > weighed("Dutch")[1]
+
+
+def test_nobody_is_taught_to_say_unknown(maker: CounterfactualMaker) -> None:
+    texts = ("".join(text for text, _ in maker.document(Random(seed))) for seed in range(200))
+    assert not [text for text in texts if UNKNOWN in text]
 
 
 def test_no_subject_or_relation_of_another_split_is_taught(maker: CounterfactualMaker) -> None:

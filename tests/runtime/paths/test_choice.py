@@ -20,7 +20,9 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
 CLOZE = "The mother tongue of Ann Lark is"
 
 
-@pytest.mark.parametrize("query", [CLOZE, WHETHER, "Whose mother tongue is Dutch?"])
+@pytest.mark.parametrize(
+    "query", [CLOZE, WHETHER, "Whose mother tongue is Dutch?", "what does ann lark speak"]
+)
 def test_the_forms_that_the_counterfactual_model_answers_better_go_to_it(query: str) -> None:
     choice = choose_path(query, [ANN])
     assert "counterfactual" == choice.path
@@ -31,6 +33,7 @@ def test_the_forms_that_the_counterfactual_model_answers_better_go_to_it(query: 
     ("query", "edits", "turns", "why"),
     [
         ("What does Ann Lark speak?", 1, 1, "an answer to a question"),
+        ("Do you know the mother tongue of Ann Lark?", 1, 1, "an answer to a question"),
         (WHETHER, 2, 1, "2 edits"),
         (WHETHER, 1, 2, "conversation"),
         (CLOZE, 2, 1, "2 edits"),
