@@ -131,6 +131,7 @@ _QUESTION = {
 }
 _DENIALS = frozenset({"not", "never", "no", "isn", "wasn", "doesn", "didn", "cannot", "without"})
 _PRONOUNS = frozenset({"it", "its", "he", "she", "they", "his", "her", "their"})
+_REFERRING = _PRONOUNS | {"him", "them", "theirs", "hers", "himself", "herself", "itself"}
 _WORD = re.compile(r"\w+")
 _SUFFIXES = ("ings", "ing", "ation", "ions", "ion", "ers", "er", "ors", "or", "ed", "es", "s", "e")
 _STEM_LETTERS_MIN = 4
@@ -239,6 +240,19 @@ def _prepared(
         target=prepare(target).folded,
         former=prepare(former).folded,
     )
+
+
+def tail_beside(tail: str, told: Frame) -> tuple[int, float]:
+    """Says of what follows a mention's sentence: its words, and the share of `told` that it asks.
+
+    Both are 0 where a pronoun refers back to the mention, or may. The share is that of the content
+    words of an edit's frame; of one that has none ("it, in"), that of its character trigrams.
+    """
+    frame = _frame(tail)
+    if not _REFERRING.isdisjoint(word.casefold() for word in _WORD.findall(tail)):
+        return 0, 0.0
+    mine, its = (frame.stems, told.stems) if told.stems else (frame.trigrams, told.trigrams)
+    return frame.words, len(mine & its) / max(1, len(its))
 
 
 def _sight(text: Text, candidate: Candidate) -> Sighting:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  The name every torch user reads.
 
-from classifiers.cross_encoder import EMBEDDINGS, EPSILON, block_count, minilm_weights, pool
+from classifiers.cross_encoder import (
+    EMBEDDINGS,
+    EPSILON,
+    block_count,
+    minilm_weights,
+    pool,
+    unpacked,
+)
 from classifiers.cross_pairs import PairBatch
 
 HEAD_WIDTH = 96
@@ -79,6 +87,16 @@ class TrainableCross(nn.Module):
             for name, tensor in self.named_parameters()
             if tensor.requires_grad
         }
+
+    def start_from(self, path: Path) -> None:
+        """Fills what is trained from a weights file. Raises ValueError when it does not fit."""
+        held = unpacked(load_file(path))
+        wanted = self.trained()
+        if held.keys() != wanted.keys():
+            raise ValueError(f"{path} holds other parts than are trained here")
+        with torch.no_grad():
+            for name, tensor in wanted.items():
+                tensor.copy_(held[name])
 
     def forward(self, batch: PairBatch) -> Tensor:
         """Returns log-odds (n,)."""

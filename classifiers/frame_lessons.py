@@ -19,11 +19,15 @@ IN_SCOPE = "in_scope"
 IN_SCOPE_SHARE = 0.45
 CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.06
 REPHRASED_SHARE = 0.3
+FREQUENT_SHARE = 0.35  # Of lessons, those about a relation of benchmark-like edits.
+OPPOSED_TAUGHT = 0.15  # Of lessons, those about a relation that is easily taken for another.
+OPPOSED_SHARE = 0.35  # Of other relations, those it is easily taken for, where there are any.
 NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
+SAME_WORDS_SHARE, OTHER_QUESTION_SHARE = 0.5, 0.25  # Of what is asked after the edit's sentence.
 # Kinds of out-of-scope queries and how often each is drawn.
 OUT_OF_SCOPE: Mapping[str, float] = {
-    "other_relation": 0.58,
-    "distraction": 0.07,
+    "other_relation": 0.55,
+    "distraction": 0.1,
     "denied": 0.07,
     "comparison": 0.03,
     "detour": 0.05,
@@ -84,8 +88,7 @@ def lesson(material: Material, random: Random) -> FrameLesson:
     if material.rephrased and random.random() < REPHRASED_SHARE:
         return _of_rephrased(random.choice(material.rephrased), random)
     taught = material.taught
-    pool = material.frequent if random.random() < 0.4 and material.frequent else None
-    relation = random.choice(pool or tuple(taught.phrases))
+    relation = _relation(material, random)
     phrase = random.choice(taught.phrases[relation])
     target = _answer(material, relation, random)
     edit = edit_side(phrase.replace("{}", MARK), target)
@@ -101,6 +104,16 @@ def lesson(material: Material, random: Random) -> FrameLesson:
         edit=edit, query=query.replace("{}", MARK), in_scope=kind == IN_SCOPE, kind=kind,
         relation=relation,
     )  # fmt: skip
+
+
+def _relation(material: Material, random: Random) -> str:
+    """Draws a relation: of benchmark-like edits, or easily taken for another, more often."""
+    drawn = random.random()
+    if drawn < OPPOSED_TAUGHT:
+        pool = [r for r in material.taught.opposed if r in material.taught.phrases]
+    else:
+        pool = list(material.frequent) if drawn < OPPOSED_TAUGHT + FREQUENT_SHARE else []
+    return random.choice(pool or list(material.taught.phrases))
 
 
 def _of_rephrased(one: Rephrased, random: Random) -> FrameLesson:
@@ -148,7 +161,7 @@ def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> s
     if kind == "denied":
         text = wording.denied(asked, target, random)
     elif kind == "distraction":
-        text = f"{phrase.rstrip(' ?')} {target}. {asked.replace('{}', name)}"
+        text = f"{phrase.rstrip(' ?')} {target}. {_asked_next(told, material, random)}"
     elif kind == "comparison":
         text = random.choice(wording.COMPARISONS).replace("{other}", name)
     elif kind == "detour":
@@ -176,7 +189,26 @@ def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> s
     return wording.slip(text, random) if random.random() < SLIP_SHARE else text
 
 
+def _asked_next(told: Told, material: Material, random: Random) -> str:
+    """Returns a question about somebody else, to stand after the edit's sentence.
+
+    Mostly in the edit's relation and often in its very words: only the name tells that the subject
+    is no longer meant, and where it is short ("Riga, in") little else stands there.
+    """
+    drawn, phrase = random.random(), told.phrase
+    if drawn > SAME_WORDS_SHARE:
+        other = told.relation
+        if drawn > 1 - OTHER_QUESTION_SHARE:
+            other = random.choice(_others(material, told.relation, random))
+        phrase = random.choice(material.asked.phrases[other])
+    return phrase.replace("{}", random.choice(material.names))
+
+
 def _others(material: Material, relation: str, random: Random) -> Sequence[str]:
+    opposed = material.asked.opposed.get(relation, ())
+    known = [other for other in opposed if other in material.asked.phrases]
+    if known and random.random() < OPPOSED_SHARE:
+        return known
     near = material.near.get(relation, ())
     if near and random.random() < NEAR_SHARE:
         return near

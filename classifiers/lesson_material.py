@@ -15,7 +15,7 @@ import numpy as np
 
 from classifiers.cross_pairs import MARK
 from classifiers.frame_lessons import Material, Rephrased
-from classifiers.phrasebook import FIT, TEST, TRAIN, Phrasebook, load_phrasebook
+from classifiers.phrasebook import FIT, TEST, TRAIN, Phrasebook
 from classifiers.training_pairs import clean_paraphrase
 
 if TYPE_CHECKING:
@@ -33,14 +33,13 @@ _SENTENCE = re.compile(r"(?<=[.!?]) +")
 
 
 def load_material(
-    data: Path, relations: Path, splits: Path, encoder: Encoder, *, part: str = TRAIN
+    data: Path, book: Phrasebook, splits: Path, encoder: Encoder, *, part: str = TRAIN
 ) -> Material:
     """Reads the material whose edits are in relations of one split.
 
     Other questions are in relations of that split and of those that stand before it: training never
     reads a relation of FIT or TEST, fitting none of TEST.
     """
-    book = load_phrasebook(data, relations)
     taught = book.only(part)
     asked = book.only(*SPLITS[: SPLITS.index(part) + 1])
     records = _allowed(_read(data / "counterfact/train.json"), splits)
@@ -77,6 +76,7 @@ def recorded_paraphrases(
 
     Unlike are the wordings of the same prompt's other records that follow from no such edit.
     """
+    by_phrase = book.relation_by_phrase()
     follows: list[tuple[str, str, str]] = []
     unlike: dict[str, set[str]] = {}
     for record in records:
@@ -86,9 +86,11 @@ def recorded_paraphrases(
         if subject not in asked:
             continue
         asked = asked.replace(subject, "{}")
-        if book.follows(asked):
+        relation = by_phrase.get(record["prompt"].replace(subject, "{}").strip())
+        label = book.follows(asked, relation)
+        if label:
             follows.append((prompt, asked.replace("{}", MARK), record["target_new"]))
-        elif book.follows(asked) is False:
+        elif label is False:
             unlike.setdefault(prompt, set()).add(asked.replace("{}", MARK))
     return tuple(
         Rephrased(edit=prompt, query=asked, target=target, unlike=tuple(sorted(unlike[prompt])))

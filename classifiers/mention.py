@@ -16,6 +16,7 @@ TEXT_CHARS_MAX = 4000  # Of a longer query only the end is read: that is where i
 FRAME_CHARS_MAX = 400
 PARTIAL_SHARE_MIN = 0.5  # Of the subject's words, to count as a partial mention.
 PARTIAL_LETTERS_MIN = 3  # Shorter words alone are no partial mention.
+SLIPS_MAX = 4  # So many and more make another word.
 BESIDE_WORDS = 3  # Beside a partial mention, where the rest of the name is looked for.
 
 _WORD = re.compile(r"\w+")
@@ -106,22 +107,72 @@ def missing_likeness(query: Text, place: Place, surface: Text) -> float:
     best match (Ratcliff and Obershelp's ratio); 1 where none is missing. A number is no slip of
     another one ("Gregory IX" and "Gregory X"): missing, it is like nothing.
     """
-    inside = [
-        index for index, (start, _) in enumerate(query.words) if place.start <= start < place.end
-    ]
-    if not inside:
-        return 0.0
-    held = {query.folded[index] for index in inside}
-    missing = [word for word in surface.folded if word not in held and word not in _JOINERS]
-    before = query.folded[max(0, inside[0] - BESIDE_WORDS) : inside[0]]
-    beside = (*before, *query.folded[inside[-1] + 1 : inside[-1] + 1 + BESIDE_WORDS])
+    missing, beside = _missing_and_beside(query, place, surface)
     best = [
         max((SequenceMatcher(None, word, other).ratio() for other in beside), default=0.0)
         if not _NUMBER.search(word)
         else 0.0
         for word in missing
     ]
-    return sum(best) / len(best) if best else 1.0
+    return sum(best) / len(best) if best else float(beside is not None)
+
+
+def missing_slips(query: Text, place: Place, surface: Text) -> int:
+    """Returns how many slips of the finger would make a name of what stands there, capped.
+
+    Of the missing word that needs most of them, to the nearest word beside the mention: 1 for
+    "Stoichhkov", SLIPS_MAX for "Charger" and "Challenger", alike though they look. 0 where no word
+    is missing; SLIPS_MAX for a name cut short, and where a number is missing.
+    """
+    missing, beside = _missing_and_beside(query, place, surface)
+    worst = SLIPS_MAX if beside is None else 0
+    for word in missing:
+        if _NUMBER.search(word):
+            return SLIPS_MAX
+        nearest = min((_slips(word, other) for other in beside or ()), default=SLIPS_MAX)
+        # Of a short word a few slips leave nothing.
+        worst = max(worst, nearest if 2 * nearest < len(word) else SLIPS_MAX)
+    return worst
+
+
+def tail_of(query: Text, place: Place) -> str:
+    """Returns what follows the sentence of a mention; "" where nothing does."""
+    later = [start for start in query.starts if start > place.start]
+    return query.text[later[0] :] if later else ""
+
+
+def _missing_and_beside(
+    query: Text, place: Place, surface: Text
+) -> tuple[list[str], tuple[str, ...] | None]:
+    """Returns the words of a name that a mention lacks, and those beside it; None if none stand."""
+    inside = [
+        index for index, (start, _) in enumerate(query.words) if place.start <= start < place.end
+    ]
+    if not inside:
+        return [], None
+    held = {query.folded[index] for index in inside}
+    missing = [word for word in surface.folded if word not in held and word not in _JOINERS]
+    before = query.folded[max(0, inside[0] - BESIDE_WORDS) : inside[0]]
+    return missing, (*before, *query.folded[inside[-1] + 1 : inside[-1] + 1 + BESIDE_WORDS])
+
+
+def _slips(one: str, other: str) -> int:
+    """Returns how many letters are swapped, dropped, added or changed between two words, capped.
+
+    The optimal string alignment distance, Boytsov 2011 (ACM JEA 16), section 2.1.
+    """
+    if abs(len(one) - len(other)) >= SLIPS_MAX:
+        return SLIPS_MAX
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for at, letter in enumerate(one, start=1):
+        before, last, row = row, before, [at]
+        for place, against in enumerate(other, start=1):
+            cost = min(before[place] + 1, row[-1] + 1, before[place - 1] + (letter != against))
+            if min(at, place) > 1 and letter == other[place - 2] and one[at - 2] == against:
+                cost = min(cost, last[place - 2] + 1)
+            row.append(cost)
+    return min(row[-1], SLIPS_MAX)
 
 
 def names_in(query: Text, focus: int, place: Place | None) -> set[str]:

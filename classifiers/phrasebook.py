@@ -3,7 +3,8 @@
 ParaRel's patterns, the pocket bundle's phrasings, patterns mined from SimpleQuestions, and our own.
 A relation's key is its Wikidata number, R instead of P for the reverse direction, or EXTRA_PREFIX
 and a noun where there is none. Relations are split by key: those of CounterFact are trained on; of
-the others some fit calibration and thresholds, and some are held out for reports alone.
+the others some fit calibration and thresholds, and some are held out for reports alone, but for a
+few that are the counterpart of a trained one and would leave it half learned (`trained`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Phrasebook:
     relations_of: Mapping[str, tuple[str, ...]]  # By type of subject.
     answers: Mapping[str, tuple[str, ...]]
     alike: frozenset[frozenset[str]]  # Pairs of relations that one answer may serve.
+    opposed: Mapping[str, tuple[str, ...]]  # By relation, those that it is easily taken for.
     always_trained: frozenset[str]  # Relations of edits that are to be trained on.
     # Digests of machine-made paraphrases: those that follow from no edit, and those that may.
     astray: frozenset[str]
@@ -52,8 +54,14 @@ class Phrasebook:
         """Whether the two relations ask for different things."""
         return one != other and frozenset((one, other)) not in self.alike
 
-    def follows(self, wording: str) -> bool | None:
-        """Whether a machine-made paraphrase follows from its record's edit; None if it may."""
+    def follows(self, wording: str, relation: str | None = None) -> bool | None:
+        """Whether a machine-made paraphrase follows from its record's edit; None if it may.
+
+        A wording that is listed as astray or unsettled follows from edits in a relation that it is
+        a phrasing of: who works as a mayor may have been asked for an office as well as for a job.
+        """
+        if relation is not None and wording in self.phrases.get(relation, ()):
+            return True
         digest = digest_of(wording)
         if digest in self.astray:
             return False
@@ -89,6 +97,7 @@ class Phrasebook:
             },
             answers=self.answers,
             alike=self.alike,
+            opposed=self.opposed,
             always_trained=self.always_trained,
             astray=self.astray,
             unsettled=self.unsettled,
@@ -110,8 +119,10 @@ def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
 
     phrases = _pararel(data / "pararel")
     counterfact = frozenset(phrases)
-    for entry in _read(bundle_relations).values():
-        _add(phrases, entry["wikidata"], entry["cloze"] + entry["question"])
+    reversed_names: Mapping[str, str] = more["reversed"]
+    for name, entry in _read(bundle_relations).items():
+        relation = reversed_names.get(name, entry["wikidata"])
+        _add(phrases, relation, entry["cloze"] + entry["question"])
     answers: dict[str, list[str]] = {}
     relations_of: dict[str, list[str]] = {}
     for kind, wikidata in own["types"].items():
@@ -129,6 +140,9 @@ def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
     for relation, patterns in mine_patterns(read_questions(data / QUESTIONS)).items():
         if any(relation in listed for listed in relations_of.values()):
             _add(phrases, relation, patterns)
+    alike = frozenset(
+        pair for group in more["alike"] for pair in _pairs([key(name) for name in group])
+    )
     return Phrasebook(
         phrases={relation: tuple(listed) for relation, listed in sorted(phrases.items())},
         relations_of={
@@ -136,10 +150,9 @@ def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
             for kind, listed in relations_of.items()
         },
         answers={relation: tuple(known) for relation, known in answers.items()},
-        alike=frozenset(
-            pair for group in more["alike"] for pair in _pairs([key(name) for name in group])
-        ),
-        always_trained=counterfact,
+        alike=alike,
+        opposed=_opposed([[key(name) for name in group] for group in more["opposed"]], alike),
+        always_trained=counterfact | {key(name) for name in more["trained"]},
         astray=frozenset(more["astray"]),
         unsettled=frozenset(more["unsettled"]),
     )
@@ -167,6 +180,18 @@ def _pairs(names: Sequence[str]) -> Iterator[frozenset[str]]:
         for second in names:
             if first != second:
                 yield frozenset((first, second))
+
+
+def _opposed(
+    groups: Sequence[Sequence[str]], alike: frozenset[frozenset[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Returns, by relation, the others of its groups that no answer of it may serve."""
+    found: dict[str, dict[str, None]] = {}
+    for group in groups:
+        for one in group:
+            others = [o for o in group if o != one and frozenset((one, o)) not in alike]
+            found.setdefault(one, {}).update(dict.fromkeys(others))
+    return {relation: tuple(others) for relation, others in found.items()}
 
 
 def _read(path: Path) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from classifiers import wording
 from classifiers.frame_lessons import Material, Told, out_of_scope, put
+from classifiers.near_names import NearTexts
 from classifiers.phrasebook import Phrasebook
 from classifiers.training_pairs import (
     CHATTER,
@@ -26,6 +27,7 @@ from classifiers.training_pairs import (
 )
 
 OWN_PHRASES, OTHER_RELATIONS, GENERAL_QUESTIONS, NEIGHBOURS = 3, 4, 3, 2
+NEAR_NAMES, NEAR_QUESTIONS = 2, 1
 VARIED_SHARE = 0.12
 LESSON_KINDS = (
     "denied", "comparison", "detour", "longer_name", "generic", "elsewhere", "as_answer",
@@ -39,6 +41,8 @@ class CaseMaterial:
 
     lessons: Material
     questions: tuple[str, ...]
+    near_names: NearTexts
+    near_questions: NearTexts
 
 
 def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random) -> Iterator[Case]:
@@ -77,6 +81,11 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
         if name.casefold() != edit.subject.casefold():
             text = put(random.choice(own), relation, edit.target, lessons, random)
             yield case(kind, text.replace("{}", name), subject=name)
+    for name in material.near_names.near(edit.subject, random, NEAR_NAMES):
+        text = put(random.choice(own), relation, edit.target, lessons, random)
+        yield case("near_name", text.replace("{}", name), subject=name)
+    for question in material.near_questions.near(edit.subject, random, NEAR_QUESTIONS):
+        yield Case(text=question, home=home, kind="near_question", in_scope=False)
     about_target = random.choice(tuple(lessons.asked.phrases))
     text = random.choice(lessons.asked.phrases[about_target]).replace("{}", edit.target)
     yield case("target_asked", text, asked=None, subject=edit.target)
@@ -84,7 +93,9 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
         yield Case(text=general, home=home, kind="general", in_scope=False)
 
 
-def record_cases(home: int, record: Mapping[str, Any], book: Phrasebook) -> Iterator[Case]:
+def record_cases(
+    home: int, record: Mapping[str, Any], book: Phrasebook, relation: str | None = None
+) -> Iterator[Case]:
     """Yields the cases of a CounterFact record: its paraphrase, its neighbour, a distraction.
 
     Most of the paraphrases do not follow from the edit; the book knows those wordings, and the ones
@@ -92,7 +103,7 @@ def record_cases(home: int, record: Mapping[str, Any], book: Phrasebook) -> Iter
     """
     subject, prompt = record["subject"], record["prompt"]
     cleaned = clean_paraphrase(record["rephrase_prompt"], subject)
-    follows = book.follows(cleaned.replace(subject, "{}").strip())
+    follows = book.follows(cleaned.replace(subject, "{}").strip(), relation)
     if follows is not None:
         kind = "paraphrase" if follows else "astray"
         text = record["rephrase_prompt"]

@@ -9,6 +9,7 @@ relations of the splits FIT and TEST are not among them. A killed run resumes fr
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ from classifiers.encoding_cache import CachedEncoder
 from classifiers.fit_cross import TrainableCross, loss_of
 from classifiers.frame_lessons import FrameLesson, Material, lesson
 from classifiers.lesson_material import load_material
-from classifiers.phrasebook import FIT, TEST, TRAIN
+from classifiers.phrasebook import FIT, TEST, TRAIN, load_phrasebook
 from memory.encoder import MiniLmEncoder
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,11 @@ class Lessons:
         return self._tokenizer.batch([(one.edit, one.query) for one in listed]), labels
 
 
-def train(model: TrainableCross, lessons: Lessons, *, steps: int, checkpoint: Path | None) -> float:
+def train(
+    model: TrainableCross, lessons: Lessons, *, steps: int, rate: float, checkpoint: Path | None
+) -> float:
     """Trains for a number of steps in bfloat16 and returns the seconds it took."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: _rate_share(at, steps))
     parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     first, spent = _resumed(parts, checkpoint)
@@ -145,6 +148,8 @@ def main() -> None:
     parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
     parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
     parser.add_argument("--steps", type=int, default=3000, help=f"batches of {BATCH} pairs")
+    parser.add_argument("--rate", type=float, default=RATE, help="of learning, at its height")
+    parser.add_argument("--start", type=Path, default=None, help="weights to go on from")
     parser.add_argument("--checkpoint", type=Path, default=None)
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
@@ -156,20 +161,24 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     folder = encoder_folder()
     cached = CachedEncoder(MiniLmEncoder("auto", dtype="bfloat16"), arguments.cache)
+    book = load_phrasebook(arguments.data, arguments.relations)
     material = {
-        part: load_material(
-            arguments.data, arguments.relations, arguments.splits, cached, part=part
-        )
+        part: load_material(arguments.data, book, arguments.splits, cached, part=part)
         for part in (TRAIN, FIT, TEST)
     }
     cached.save()
     model = TrainableCross(folder, frozen_blocks=FROZEN_BLOCKS)
+    if arguments.start is not None:
+        model.start_from(arguments.start)
     lessons = Lessons(material[TRAIN], PairTokenizer(folder), arguments.seed)
-    seconds = train(model, lessons, steps=arguments.steps, checkpoint=arguments.checkpoint)
+    seconds = train(
+        model, lessons,
+        steps=arguments.steps, rate=arguments.rate, checkpoint=arguments.checkpoint,
+    )  # fmt: skip
     settings = {
-        "steps": arguments.steps, "batch": BATCH, "rate": RATE, "decay": DECAY,
+        "steps": arguments.steps, "batch": BATCH, "rate": arguments.rate, "decay": DECAY,
         "seed": arguments.seed, "smoothing": SMOOTHING, "seconds": round(seconds),
-        "threads": arguments.threads,
+        "threads": arguments.threads, "start": _digest(arguments.start),
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in packed(model.trained()).items()}
@@ -178,6 +187,10 @@ def main() -> None:
     encoder = CrossEncoder.load(arguments.out)
     for part, made in material.items():
         log.info("relations of %s: %s", part, report(encoder, made, arguments.seed + 1))
+
+
+def _digest(path: Path | None) -> str | None:
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from classifiers.cross_encoder import CrossEncoder
 from classifiers.encoding_cache import CachedEncoder
 from classifiers.fit_trees import TreeSettings, fit_trees
 from classifiers.lesson_material import allowed_by, label_hash, load_material
+from classifiers.near_names import NearTexts, neighbour_names
 from classifiers.phrasebook import FIT, TRAIN, Phrasebook, load_phrasebook
 from classifiers.question_mining import read_questions
 from classifiers.retrieval import RetrievalPool
@@ -58,12 +59,14 @@ BUDGET_DEFAULT = 0.02
 # What out-of-scope traffic is taken to be when a budget is promised: half of it about nothing in
 # memory or about a neighbour, one query in seven about an edit's own subject, the rest traps.
 MIXTURE: Mapping[str, float] = {
-    "general": 0.25,
+    "general": 0.2,
+    "near_question": 0.03,  # About nothing in memory either, but with half of an edit's name.
     "neighbour": 0.08,
-    "other_edit": 0.17,  # A neighbour, too, which another edit is about.
+    "other_edit": 0.15,  # A neighbour, too, which another edit is about.
+    "near_name": 0.06,  # A neighbour, too, whose real name shares words with the edit's subject.
     "same_subject": 0.15,
     "distraction": 0.08,
-    "confusable_subject": 0.07,
+    "confusable_subject": 0.05,
     "target_asked": 0.05,
     "generic": 0.04,
     "longer_name": 0.03,
@@ -95,21 +98,29 @@ def build_cases(
     random = Random(arguments.seed)  # noqa: S311  # Samples, no secrets.
     data = arguments.data
     allowed = allowed_by(arguments.splits)
-    counterfact = counterfact_edits(_read(data / "counterfact/train.json"), book.phrases, allowed)
+    records = _read(data / "counterfact/train.json")
+    counterfact = counterfact_edits(records, book.phrases, allowed)
     zsre = zsre_edits(_read(data / "zsre/train_1k.json"), allowed)
     pool = [edit for edit, _ in counterfact] + [edit for edit, _ in zsre]
     questions = read_questions(data / "questions/simplequestions_wikidata_train.txt")
+    names = [edit.subject for edit, _ in (*counterfact, *zsre)]
+    names += [name for name in neighbour_names(records, book) if allowed(name)]
+    near = {
+        "near_names": NearTexts(names),
+        "near_questions": NearTexts(question for _, question in questions),
+    }
     material = {
         part: CaseMaterial(
-            lessons=load_material(data, arguments.relations, arguments.splits, encoder, part=part),
+            lessons=load_material(data, book, arguments.splits, encoder, part=part),
             questions=tuple(question for _, question in questions),
+            **near,
         )
         for part in (TRAIN, FIT)
     }
     cases: dict[str, list[Case]] = {part: [] for part in PARTS}
     for home in _homes([edit.subject for edit, _ in counterfact], arguments.homes, random):
         edit, record = counterfact[home]
-        made = list(record_cases(home, record, book))
+        made = list(record_cases(home, record, book, edit.relation))
         made += book_cases(home, edit, material[TRAIN], random)
         mine = _new_edit(edit, book, material[FIT], random)
         if mine is not None:

@@ -1,11 +1,13 @@
 """What the two stages see of a (query, candidate) pair: cheap columns first, then the judgement.
 
-CHEAP are columns of classifiers/features.py that need no encoding, and one that tells a slip of the
-finger from another name; JUDGED adds the cross-encoder's log-odds.
+CHEAP are columns of classifiers/features.py that need no encoding, and MENTION, which tell a slip
+of the finger from another name, and the subject from somebody who is asked about after it; JUDGED
+adds the cross-encoder's log-odds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,14 +15,17 @@ import numpy.typing as npt
 
 from classifiers.calibration import Floats
 from classifiers.cross_pairs import MARK, edit_side
-from classifiers.features import COLUMN, features, prepare_edit
+from classifiers.features import COLUMN, features, prepare_edit, tail_beside
 from classifiers.mention import (
+    SLIPS_MAX,
     Place,
     Text,
     find_subject,
     frame_of,
     missing_likeness,
+    missing_slips,
     prepare,
+    tail_of,
 )
 from memory.conflicts import normalise
 from memory.record import Candidate, Edit, Query
@@ -32,37 +37,50 @@ PLAIN = (
     "frame_jaccard", "prompt_covered", "query_covered", "frame_trigrams", "asks_alike",
     "length_ratio", "same_subject_others",
 )  # fmt: skip
-CHEAP = (*PLAIN, "missing_likeness")
+# Of mentions: how alike missing words are to those beside them, and by how many slips they differ;
+# of what follows the mention's sentence and refers back by no pronoun, its words, and how much of
+# what the edit's prompt asks stands there, which is then asked about somebody else.
+MENTION = ("missing_likeness", "missing_slips", "tail_words", "tail_asks")
+CHEAP = (*PLAIN, *MENTION)
 JUDGED = (*CHEAP, "cross", "cross_gap")
 CHEAP_RISING = (
     "mention_share", "mentioned", "frame_jaccard", "frame_trigrams", "missing_likeness",
 )  # fmt: skip
-FALLING = ("mention_covered", "mention_inside_other")
+FALLING = ("mention_covered", "mention_inside_other", "missing_slips", "tail_asks")
 _COLUMNS = [COLUMN[name] for name in PLAIN]
 _SHARE = PLAIN.index("mention_share")
+_SLIPS = MENTION.index("missing_slips")
 
 
 def cheap_rows(query: Query, candidates: Sequence[Candidate]) -> Floats:
     """Returns the cheap columns, (n, len(CHEAP)). Raises nothing for any text."""
     plain = features(query, candidates, None)[:, _COLUMNS]
-    likeness = np.floor(plain[:, _SHARE])  # 1 of whole mentions, 0 of none.
-    partial = np.flatnonzero((plain[:, _SHARE] > 0) & (plain[:, _SHARE] < 1))
-    if len(partial):
-        text = prepare(query.text)
-        for row in partial.tolist():
-            likeness[row] = _missing_likeness(text, candidates[row].edit)
-    table: Floats = np.column_stack([plain, likeness])
-    return table
+    mention = np.zeros((len(candidates), len(MENTION)))
+    mention[:, _SLIPS] = SLIPS_MAX
+    text = prepare(query.text)
+    for row in np.flatnonzero(plain[:, _SHARE] > 0).tolist():
+        mention[row] = _of_mention(text, candidates[row])
+    return np.column_stack([plain, mention])
 
 
-def _missing_likeness(text: Text, edit: Edit) -> float:
-    """Returns how much the words of a name that are not there look like those beside it, 0 to 1."""
-    found = []
-    for surface in prepare_edit(edit).surfaces:
-        place = find_subject(text, (surface,))
-        if place is not None:
-            found.append(missing_likeness(text, place, surface))
-    return max(found, default=0.0)
+def _of_mention(text: Text, candidate: Candidate) -> tuple[float, ...]:
+    """Returns the columns MENTION of a candidate that is mentioned, in part at least."""
+    edit = prepare_edit(candidate.edit)
+    place = find_subject(text, edit.surfaces, candidate.mention)
+    if place is None:
+        return 0.0, SLIPS_MAX, 0.0, 0.0
+    likeness, slips = 1.0, 0
+    if place.share < 1:
+        found = [
+            (missing_slips(text, at, surface), -missing_likeness(text, at, surface))
+            for surface in edit.surfaces
+            if (at := find_subject(text, (surface,))) is not None
+        ]
+        slips, unlikeness = min(found)
+        likeness = -unlikeness
+    tail = tail_of(text, place)
+    words, asks = tail_beside(tail, edit.frame) if tail else (0, 0.0)
+    return likeness, float(slips), math.log1p(words), asks
 
 
 def judged_rows(cheap: Floats, odds: Floats) -> Floats:

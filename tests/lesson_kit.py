@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from classifiers.frame_lessons import Material, Rephrased
+from classifiers.near_names import NearTexts
 from classifiers.phrasebook import TRAIN, Phrasebook
 from classifiers.scope_cases import CaseMaterial
 
@@ -26,7 +27,10 @@ def small_material(book: Phrasebook) -> Material:
 
 def small_cases(book: Phrasebook) -> CaseMaterial:
     """Cases over the same."""
+    questions = ("who won in 1990", "where is the sea", "what is love", "how far is mars")
     return CaseMaterial(
         lessons=small_material(book),
-        questions=("who won in 1990", "where is the sea", "what is love", "how far is mars"),
+        questions=questions,
+        near_names=NearTexts(("Danielle Steel", "Ada Lovelace", "Danielle Darrieux")),
+        near_questions=NearTexts((*questions, "when did danielle steel marry")),
     )

@@ -14,8 +14,10 @@ from classifiers.mention import (
     frame_of,
     is_covered,
     missing_likeness,
+    missing_slips,
     names_in,
     prepare,
+    tail_of,
 )
 
 
@@ -125,3 +127,33 @@ def test_a_number_is_no_slip_of_another_one(name: str, query: str) -> None:
     place = find_subject(text, (surface,))
     assert place is not None
     assert missing_likeness(text, place, surface) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "slips"),
+    [
+        ("Hristo Stoichkov", "Which sport does Hristo Stoichkov play?", 0),
+        ("Hristo Stoichkov", "Which sport does Hristo Stoichhkov play?", 1),
+        ("Hristo Stoichkov", "Which sport does Hristo Stoihckvo play?", 2),
+        ("Hristo Stoichkov", "Which sport does Hristo Botev play?", 4),
+        ("Hristo Stoichkov", "Which sport does Hristo play?", 4),
+        ("Dodge Challenger", "Who makes the Dodge Charger?", 4),
+        ("Casey Matthews", "Which sport does Clay Matthews Jr. play?", 4),
+        ("Gregory IX", "Which position did Gregory X hold?", 4),
+    ],
+)
+def test_slips_of_the_finger_are_counted(name: str, query: str, slips: int) -> None:
+    text, surface = prepare(query), prepare(name)
+    place = find_subject(text, (surface,))
+    assert place is not None
+    assert missing_slips(text, place, surface) == slips
+
+
+def test_the_tail_is_what_follows_the_sentence_of_the_last_mention() -> None:
+    text = prepare("Riga lies in Latvia. Milan, in")
+    place = find_subject(text, (prepare("Riga"),))
+    assert place is not None
+    assert tail_of(text, place) == "Milan, in"
+    place = find_subject(text, (prepare("Milan"),))
+    assert place is not None
+    assert tail_of(text, place) == ""

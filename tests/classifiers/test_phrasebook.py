@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,48 @@ def test_relations_that_ask_alike_are_never_opposed(book: Phrasebook) -> None:
     assert "P103" not in book.others("P103")
     assert "P1412" not in book.others("P103")
     assert not book.differ("P1412", "P103")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("P155", "P156"),  # Prequel and sequel.
+        ("P22", "P25"),  # Father and mother.
+        ("P749", "P355"),  # Parent company and subsidiary.
+        ("P112", "R112"),  # Founded by, and founded.
+        ("P36", "P1376"),  # Has the capital, and is the capital of.
+        ("P361", "P527"),  # Part of, and has part.
+        ("P19", "P569"),  # Place and date of birth.
+        ("P1066", "P802"),  # Teacher and student.
+        ("x:predecessor", "x:successor"),
+    ],
+)
+def test_counterparts_differ_and_are_opposed_both_ways(
+    book: Phrasebook, one: str, other: str
+) -> None:
+    assert book.differ(one, other)
+    assert other in book.opposed[one]
+    assert one in book.opposed[other]
+
+
+def test_no_relation_is_opposed_to_one_that_the_same_answer_serves(book: Phrasebook) -> None:
+    assert not [
+        (one, other)
+        for one, others in book.opposed.items()
+        for other in others
+        if not book.differ(one, other)
+    ]
+
+
+def test_a_relation_of_the_bundle_that_runs_the_other_way_has_a_key_of_its_own(
+    tmp_path: Path,
+) -> None:
+    bundle = write_sources(tmp_path)
+    entry = {"wikidata": "P112", "cloze": ["{} launched"], "question": []}
+    bundle.write_text(json.dumps({"founder of": entry}), encoding="utf-8")
+    read = load_phrasebook(tmp_path, bundle)
+    assert "{} launched" in read.phrases["R112"]
+    assert "{} launched" not in read.phrases["P112"]
 
 
 def test_every_relation_is_in_one_split_and_relations_of_edits_are_trained(

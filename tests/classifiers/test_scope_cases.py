@@ -41,8 +41,9 @@ def test_cases_of_an_edit_are_of_every_kind(book: Phrasebook) -> None:
     kinds = {case.kind for case in made}
     assert kinds == {
         "edit_prompt", "own_phrase", "same_subject", "confusable_subject", "other_edit",
-        "target_asked", "general", *LESSON_KINDS,
+        "target_asked", "general", "near_name", "near_question", *LESSON_KINDS,
     }  # fmt: skip
+    assert {case.subject for case in made if case.kind == "near_name"} == {"Danielle Steel"}
     assert all(case.home == 7 and "{}" not in case.text for case in made)
     for case in made:
         assert case.in_scope == (case.kind in {"edit_prompt", "own_phrase"})
@@ -70,6 +71,15 @@ def test_a_paraphrase_counts_by_whether_its_wording_follows(
     made = list(record_cases(0, {**RECORD, "rephrase_prompt": rephrase}, book))
     always = {"neighbour": False, "distraction": False}
     assert {case.kind: case.in_scope for case in made} == {**wanted, **always}
+
+
+def test_an_unsettled_wording_follows_from_edits_in_a_relation_that_it_is_a_phrasing_of(
+    book: Phrasebook,
+) -> None:
+    record = {**RECORD, "rephrase_prompt": "Danielle Darrieux works as a"}
+    kinds = {case.kind for case in record_cases(0, record, book, "P39")}
+    assert "paraphrase" in kinds
+    assert "paraphrase" not in {case.kind for case in record_cases(0, record, book, "P103")}
 
 
 def test_an_edit_of_ours_asks_in_the_relation_it_was_given(book: Phrasebook) -> None:
