@@ -18,10 +18,10 @@ from classifiers.phrasebook import Phrasebook
 IN_SCOPE = "in_scope"
 IN_SCOPE_SHARE = 0.45
 CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.06
-REPHRASED_SHARE = 0.3
-FREQUENT_SHARE = 0.35  # Of lessons, those about a relation of benchmark-like edits.
-OPPOSED_TAUGHT = 0.15  # Of lessons, those about a relation that is easily taken for another.
-OPPOSED_SHARE = 0.35  # Of other relations, those it is easily taken for, where there are any.
+REPHRASED_SHARE, INVERSE_SHARE = 0.2, 0.5
+FREQUENT_SHARE = 0.32  # Of lessons, those about a relation of benchmark-like edits.
+OPPOSED_TAUGHT = 0.2  # Of lessons, those about a relation that is easily taken for another.
+OPPOSED_SHARE = 0.45  # Of other relations, those it is easily taken for, where there are any.
 NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
 SAME_WORDS_SHARE, OTHER_QUESTION_SHARE = 0.5, 0.25  # Of what is asked after the edit's sentence.
 # Kinds of out-of-scope queries and how often each is drawn.
@@ -85,8 +85,11 @@ class Material:
 
 def lesson(material: Material, random: Random) -> FrameLesson:
     """Draws one lesson."""
-    if material.rephrased and random.random() < REPHRASED_SHARE:
+    drawn = random.random()
+    if material.rephrased and drawn < REPHRASED_SHARE:
         return _of_rephrased(random.choice(material.rephrased), random)
+    if material.taught.inverse and drawn > 1 - INVERSE_SHARE:
+        return _of_inverse(material, random)
     taught = material.taught
     relation = _relation(material, random)
     phrase = random.choice(taught.phrases[relation])
@@ -103,6 +106,23 @@ def lesson(material: Material, random: Random) -> FrameLesson:
     return FrameLesson(
         edit=edit, query=query.replace("{}", MARK), in_scope=kind == IN_SCOPE, kind=kind,
         relation=relation,
+    )  # fmt: skip
+
+
+def _of_inverse(material: Material, random: Random) -> FrameLesson:
+    """Draws a lesson in which the query asks for the edit's relation, or for its counterpart."""
+    group = random.choice(material.taught.inverse)
+    relation = random.choice(group)
+    told = random.choice(material.taught.phrases[relation])
+    target = _answer(material, relation, random)
+    others = [other for other in group if material.taught.differ(relation, other)]
+    in_scope = not others or random.random() < IN_SCOPE_SHARE
+    asked = relation if in_scope else random.choice(others)
+    phrases = material.taught.phrases[asked] if in_scope else _unshared(material, relation, asked)
+    query = put(random.choice(phrases), asked, target, material, random)
+    return FrameLesson(
+        edit=edit_side(told.replace("{}", MARK), target), query=query.replace("{}", MARK),
+        in_scope=in_scope, kind=IN_SCOPE if in_scope else "other_relation", relation=relation,
     )  # fmt: skip
 
 

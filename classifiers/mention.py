@@ -108,13 +108,15 @@ def missing_likeness(query: Text, place: Place, surface: Text) -> float:
     another one ("Gregory IX" and "Gregory X"): missing, it is like nothing.
     """
     missing, beside = _missing_and_beside(query, place, surface)
+    if beside is None:
+        return 0.0
     best = [
         max((SequenceMatcher(None, word, other).ratio() for other in beside), default=0.0)
         if not _NUMBER.search(word)
         else 0.0
         for word in missing
     ]
-    return sum(best) / len(best) if best else float(beside is not None)
+    return sum(best) / len(best) if best else 1.0
 
 
 def missing_slips(query: Text, place: Place, surface: Text) -> int:
@@ -125,11 +127,13 @@ def missing_slips(query: Text, place: Place, surface: Text) -> int:
     is missing; SLIPS_MAX for a name cut short, and where a number is missing.
     """
     missing, beside = _missing_and_beside(query, place, surface)
-    worst = SLIPS_MAX if beside is None else 0
+    if beside is None:
+        return SLIPS_MAX
+    worst = 0
     for word in missing:
         if _NUMBER.search(word):
             return SLIPS_MAX
-        nearest = min((_slips(word, other) for other in beside or ()), default=SLIPS_MAX)
+        nearest = min((_slips(word, other) for other in beside), default=SLIPS_MAX)
         # Of a short word a few slips leave nothing.
         worst = max(worst, nearest if 2 * nearest < len(word) else SLIPS_MAX)
     return worst

@@ -35,6 +35,9 @@ class Phrasebook:
     answers: Mapping[str, tuple[str, ...]]
     alike: frozenset[frozenset[str]]  # Pairs of relations that one answer may serve.
     opposed: Mapping[str, tuple[str, ...]]  # By relation, those that it is easily taken for.
+    inverse: tuple[
+        tuple[str, ...], ...
+    ]  # Groups that the order of words, or one word, tells apart.
     always_trained: frozenset[str]  # Relations of edits that are to be trained on.
     # Digests of machine-made paraphrases: those that follow from no edit, and those that may.
     astray: frozenset[str]
@@ -98,6 +101,11 @@ class Phrasebook:
             answers=self.answers,
             alike=self.alike,
             opposed=self.opposed,
+            inverse=tuple(
+                group
+                for group in (tuple(r for r in listed if r in kept) for listed in self.inverse)
+                if len(group) > 1
+            ),
             always_trained=self.always_trained,
             astray=self.astray,
             unsettled=self.unsettled,
@@ -152,6 +160,7 @@ def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
         answers={relation: tuple(known) for relation, known in answers.items()},
         alike=alike,
         opposed=_opposed([[key(name) for name in group] for group in more["opposed"]], alike),
+        inverse=tuple(tuple(key(name) for name in group) for group in more["inverse"]),
         always_trained=counterfact | {key(name) for name in more["trained"]},
         astray=frozenset(more["astray"]),
         unsettled=frozenset(more["unsettled"]),

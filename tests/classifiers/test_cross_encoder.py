@@ -127,3 +127,23 @@ def test_the_balanced_loss_weighs_both_labels_alike() -> None:
         (torch.log1p(torch.exp(torch.tensor(-2.0))) / 4).item()
         + 3 / 4 * torch.log1p(torch.exp(torch.tensor(-1.0))).item()
     )
+
+
+def test_training_goes_on_from_a_weights_file(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    path = tmp_path / "cross.safetensors"
+    written = tiny_cross(folder, path)
+    fresh = TrainableCross(folder, frozen_blocks=1)
+    fresh.start_from(path)
+    wanted = written.trained()
+    for name, tensor in fresh.trained().items():
+        # Up to the rounding of 8-bit matrices, and of fp16 for the rest.
+        assert torch.allclose(tensor, wanted[name], atol=0.01), name
+
+
+def test_weights_of_other_parts_are_nothing_to_go_on_from(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    path = tmp_path / "cross.safetensors"
+    tiny_cross(folder, path)
+    with pytest.raises(ValueError, match="other parts"):
+        TrainableCross(folder, frozen_blocks=2).start_from(path)

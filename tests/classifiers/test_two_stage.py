@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,33 @@ def test_cheap_rows_cost_no_encoding(pool: RetrievalPool) -> None:
     assert cheap_rows(query, near).shape == (len(near), len(CHEAP))
     assert len(pair_texts(query, near)) == len(near)
     assert ENCODER.encoded == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "asks"),
+    [
+        ("The mayor of Paris is Ada Palmer. The mayor of Riga is", 5, 1.0),  # Somebody else's.
+        ("I like Paris. Who is its mayor?", 0, 0.0),  # Refers back.
+        ("Who is the mayor of Paris? One word is enough.", 4, 0.0),
+        ("Who is the mayor of Paris?", 0, 0.0),
+        ("Who is the mayor of Rome?", 0, 0.0),
+    ],
+)
+def test_what_follows_the_mention_and_does_not_refer_back_is_seen(
+    text: str, words: int, asks: float, pool: RetrievalPool
+) -> None:
+    query, near = asked(text, pool)
+    rows = cheap_rows(query, near)
+    (row,) = [row for row, c in zip(rows, near, strict=True) if c.edit.subject == "Paris"]
+    assert row[CHEAP.index("tail_words")] == pytest.approx(math.log1p(words))
+    assert row[CHEAP.index("tail_asks")] == asks
+
+
+def test_a_name_that_shares_a_word_needs_many_slips(pool: RetrievalPool) -> None:
+    slips = {}
+    for text in ("Where was Lionel Mesis born?", "Where was Lionel Richie born?"):
+        query, near = asked(text, pool)
+        rows = cheap_rows(query, near)
+        (row, *_) = [r for r, c in zip(rows, near, strict=True) if "Messi" in c.edit.subject]
+        slips[text] = row[CHEAP.index("missing_slips")]
+    assert list(slips.values()) == [1.0, 4.0]
