@@ -91,3 +91,16 @@ def test_manners_of_speaking_fall_on_both_labels_alike(material: Material) -> No
 def test_the_same_seed_draws_the_same_lessons(material: Material) -> None:
     first = [lesson(material, Random(seed)) for seed in range(20)]
     assert first == [lesson(material, Random(seed)) for seed in range(20)]
+
+
+def test_lessons_dwell_on_relations_that_only_the_order_of_words_tells_apart(
+    book: Phrasebook, lessons: list[FrameLesson]
+) -> None:
+    edit = {f"{phrase.replace('{}', MARK)} = " for phrase in book.phrases["P1066"]}
+    of_teachers = [one for one in lessons if one.relation == "P1066"]
+    assert len(of_teachers) > 4000 / len(book.phrases)
+    asked_of_students = {p.replace("{}", MARK) for p in book.phrases["P802"]}
+    opposed = [one for one in of_teachers if one.query in asked_of_students]
+    assert len(opposed) > 10
+    assert not any(one.in_scope for one in opposed)
+    assert all(any(one.edit.startswith(told) for told in edit) for one in opposed)

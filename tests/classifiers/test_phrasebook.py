@@ -61,6 +61,14 @@ def test_counterparts_differ_and_are_opposed_both_ways(
     assert one in book.opposed[other]
 
 
+def test_a_split_keeps_of_a_group_of_counterparts_what_it_knows(book: Phrasebook) -> None:
+    assert ("P156", "P155") in book.only(TRAIN).inverse
+    for part in (TRAIN, FIT, TEST):
+        kept = book.only(part)
+        assert all(relation in kept.phrases for group in kept.inverse for relation in group)
+        assert all(len(group) > 1 for group in kept.inverse)
+
+
 def test_no_relation_is_opposed_to_one_that_the_same_answer_serves(book: Phrasebook) -> None:
     assert not [
         (one, other)
