@@ -26,7 +26,6 @@ from classifiers.cross_encoder import (
     WEIGHTS_FILE,
     CrossEncoder,
     encoder_folder,
-    fast_dtype,
     notes_of,
     packed,
 )
@@ -36,6 +35,7 @@ from classifiers.fit_cross import TrainableCross, loss_of
 from classifiers.frame_lessons import FrameLesson, Material, lesson
 from classifiers.lesson_material import load_material
 from classifiers.phrasebook import FIT, TEST, TRAIN, load_phrasebook
+from memory.blocks import multiplies_bfloat16
 from memory.encoder import MiniLmEncoder
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def train(
 
     In bfloat16 where the processor multiplies it; elsewhere that would take ten times as long.
     """
-    narrow = fast_dtype() is torch.bfloat16
+    narrow = multiplies_bfloat16()
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: _rate_share(at, steps))
     parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
