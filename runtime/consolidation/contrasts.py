@@ -51,9 +51,10 @@ SENTENCES = (
 
 
 def for_the_gate(text: str) -> bool:
-    """Whether a name or a text is one of the half that the gate asks about and no editor sees.
+    """Whether a name or a text is one of the half that the gate asks about, and no editor keeps.
 
-    What an editor was told to keep is kept; whether the rest is, only what it never saw can tell.
+    What an editor was told to keep is kept; whether the rest is, only what it was not told of can
+    tell. The second moments are of all running text.
     """
     return hashlib.blake2b(text.casefold().encode(), digest_size=1).digest()[0] % 2 == 1
 
@@ -61,7 +62,8 @@ def for_the_gate(text: str) -> bool:
 def other_subjects(fact: Fact, count: int, seed: int, known: Sequence[str] = ()) -> list[str]:
     """Returns each of the edit's prompts about `count` other subjects, drawn from seed and edit.
 
-    They are of those that are `known` to suit the prompt, as far as these go, and never the gate's.
+    They are of those that are `known` to suit the prompt and not the gate's, as far as these go;
+    then of NAMES, a few of which the gate may ask about too.
     """
     draw = random.Random(f"{seed}/{fact.subject}/{fact.prompt}")  # noqa: S311
     pattern = re.compile(re.escape(fact.subject), re.IGNORECASE)

@@ -86,8 +86,8 @@ class Consolidator:
     def submit(self, request: JobRequest) -> Operation:
         """Begins a job; durable when it returns.
 
-        Raises InvalidInput, NotFound (namespace), WrongState (no edits to write),
-        ConsolidationRunning, and ConsolidationFailed when it needs more memory than it may take.
+        Raises InvalidInput, NotFound (namespace), RequestIdReused, ConsolidationRunning, and
+        WrongState when there are no edits to write or it needs more memory than it may take.
         """
         known = self._admission.replayed(request)
         if known is not None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from memory.errors import EditionUnusable, NotFound
 from runtime.consolidation.admission import BLOCKS_ANY
@@ -21,6 +22,7 @@ from runtime.consolidation.store import EditionStore
 WITHOUT_EFFECT = frozenset(  # What a job is told that changes nothing of its edition.
     {"job", "former", "model", "threads", "niceness", "memory_bytes", "cache"}
 )
+FILES = ("corpus", "facts_file", "relations_file")  # What they hold counts, not where they are.
 
 
 def inputs_of(spec: JobSpec) -> str:
@@ -34,6 +36,7 @@ def inputs_of(spec: JobSpec) -> str:
         {name: value for name, value in fact.items() if name != "revision"}
         for fact in said["facts"]
     ]
+    said |= {name: _content(said[name]) for name in FILES}
     said["defaults"] = repr((TABLE, rule(BLOCKS_ANY)))
     said["program"] = _program()
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -56,6 +59,15 @@ def same_edition(store: EditionStore, spec: JobSpec) -> EditionRecord | None:
             continue
         return record
     return None
+
+
+def _content(path: str) -> str:
+    """Returns the SHA-256 of a file; "" for none, or one that cannot be read: the job says so."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _program() -> str:

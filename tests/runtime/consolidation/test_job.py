@@ -196,6 +196,10 @@ def test_one_job_at_a_time_and_request_ids_repeat_safely(opened: Open) -> None:
     with pytest.raises(ConsolidationRunning, match=first.id):
         bench.consolidator.submit(bench.request())
     assert bench.consolidator.submit(bench.request(request_id="r")).id == first.id
+    named = bench.request(request_id="r", editor=first.request.editor)
+    assert bench.consolidator.submit(named).id == first.id
+    with pytest.raises(RequestIdReused):
+        bench.consolidator.submit(bench.request(request_id="r", editor="rome"))
     with pytest.raises(RequestIdReused):
         bench.consolidator.submit(bench.request(request_id="r", activate=False))
     assert bench.operations.get(first.id).stage is Stage.TARGETS

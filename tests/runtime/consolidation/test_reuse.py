@@ -96,6 +96,19 @@ def test_another_saying_another_setting_or_a_damaged_file_is_computed(opened: Op
     assert runs(bench) == 4
 
 
+def test_another_running_text_in_the_same_file_is_computed(opened: Open) -> None:
+    bench = opened()
+    bench.add(2)
+    bench.run()
+    corpus = bench.folder / "corpus.txt"
+    text = corpus.read_text("utf-8")
+    corpus.write_text(f"{text}\nAnother text runs here.\n", "utf-8")
+    assert (bench.run().edition, bench.run().edition) == (2, 2)
+    corpus.write_text(text, "utf-8")
+    assert bench.run().edition == 1
+    assert runs(bench) == 2
+
+
 def test_another_gate_asks_again(opened: Open) -> None:
     bench = opened()
     bench.add(2)
