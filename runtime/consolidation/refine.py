@@ -135,7 +135,7 @@ class _Descent:
     """The change as it moves: Adam over what is written, for the inputs that the solve found."""
 
     def __init__(self, bench: Workbench, changes: Mapping[str, Factors], rate: float) -> None:
-        self._bench = bench
+        self._bench, self._given = bench, changes
         model = bench.model
         self._own = {name: bench.weight(name).to(model.device, model.dtype) for name in changes}
         self._right = {
@@ -174,7 +174,7 @@ class _Descent:
                 shares = [1.0 / len(one.places) for one in kept for _ in one.places]
                 moved = (each * torch.tensor(shares, device=each.device)).sum() / len(kept)
             self._adam.zero_grad()
-            torch.autograd.backward(missed + hold * moved)
+            torch.autograd.backward(missed + hold * moved, inputs=list(self._left.values()))
         for group in self._adam.param_groups:
             group["lr"] = group["first"] * share
         self._adam.step()

@@ -94,7 +94,7 @@ def test_what_did_not_take_takes_and_the_form_is_kept(
     after = refined(bench, bench.rows(FACTS), held_of(bench, loaded), before, nothing)
     assert set(before) == set(after)
     for name, change in after.items():
-        assert torch.allclose(change.right, before[name].right)
+        assert torch.equal(change.right, before[name].right)
         assert before[name].left.shape == change.left.shape
     start = missed_nats(bench, worn(loaded, before).model)
     end = missed_nats(bench, worn(loaded, after).model)
