@@ -154,7 +154,7 @@ class _Descent:
     def changes(self) -> dict[str, Factors]:
         """Returns the changes as they are now, float64."""
         return {
-            name: Factors(left=left.detach().double().cpu(), right=self._right[name].double().cpu())
+            name: Factors(left=left.detach().double().cpu(), right=self._given[name].right)
             for name, left in self._left.items()
         }
 

@@ -18,7 +18,7 @@ from errata import checks
 from errata.checks import Finding, run_check
 from errata.commands.status import installed_versions
 from memory.edit_memory import EditMemory
-from runtime.config import Settings, read_settings
+from runtime.config import EncoderSection, Settings, read_settings
 from tests.cli_kit import MARKED, Shell, run_command, shell
 from tests.hash_encoder import HashEncoder
 from tests.memory_kit import draft
@@ -153,12 +153,12 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> type[HashEncoder]:
     """An encoder without weights in place of MiniLM."""
 
     class Closing(HashEncoder):
-        def __init__(self, **_: object) -> None:
+        def __init__(self, _: EncoderSection | None = None) -> None:
             super().__init__(dimension=16)
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(checks, "MiniLmEncoder", Closing)
+    monkeypatch.setattr(checks, "make_encoder", Closing)
     return Closing
 
 
