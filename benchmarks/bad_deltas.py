@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.consolidation import Known, Log, candidates
+from benchmarks.consolidation import SETTINGS, Known, Log, candidates
 from benchmarks.report import print_table, write_json
 from memory.record import EditId
 from runtime.build import BUNDLE, model_folder
@@ -303,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="pocket/base")
     parser.add_argument("--editor", default="memit", choices=sorted(EDITORS))
     parser.add_argument(
-        "--settings", type=json.loads, default={}, help="of the editor, a JSON object"
+        "--settings", type=json.loads, default=SETTINGS, help="of the editor, a JSON object"
     )
     parser.add_argument("--edits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
