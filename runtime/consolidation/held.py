@@ -40,7 +40,7 @@ class HeldRows:
     texts: tuple[Held, ...]
 
 
-def held_rows(  # Facts, a model, and how much of each kind.
+def held_rows(
     facts: Sequence[Fact],
     model: Any,
     codec: Codec,

@@ -106,8 +106,8 @@ def refined(
 ) -> dict[str, Factors]:
     """Returns the changes after descent; those given where the settings ask for no passes.
 
-    Draws follow the seed. Raises ConsolidationFailed for a loss that is not
-    finite, and what `progress` raises.
+    Draws follow the seed. Raises ConsolidationFailed for a loss that is not finite, and what
+    `progress` raises.
     """
     how = bench.settings
     steps = steps_of(how.refine_passes, rows.facts)
