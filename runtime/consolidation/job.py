@@ -95,6 +95,9 @@ class Consolidator:
         request = self._admission.checked(request)
         selection, estimate = self._admission.select(self._memory.snapshot(), request)
         with self._changed:
+            known = self._admission.replayed(request)  # By a twin that was checked beside this one.
+            if known is not None:
+                return known
             busy = self._busy()
             if busy is not None and not request.validate_only:
                 raise ConsolidationRunning(

@@ -13,9 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from memory.errors import EditionUnusable, NotFound
-from runtime.consolidation.admission import BLOCKS_ANY
 from runtime.consolidation.edition import EditionRecord
-from runtime.consolidation.hyperparameters import TABLE, rule
 from runtime.consolidation.spec import JobSpec
 from runtime.consolidation.store import EditionStore
 
@@ -29,7 +27,7 @@ def inputs_of(spec: JobSpec) -> str:
     """Returns the SHA-256 of all that an edition follows from: edits, editor, weights, gate.
 
     Revisions are left out: activating an edition makes new ones that say the same. The program's
-    version and the editors' defaults are in: another program would compute another edition.
+    version and its consolidation code are in: another program would compute another edition.
     """
     said = {name: value for name, value in asdict(spec).items() if name not in WITHOUT_EFFECT}
     said["facts"] = [
@@ -37,8 +35,7 @@ def inputs_of(spec: JobSpec) -> str:
         for fact in said["facts"]
     ]
     said |= {name: _content(said[name]) for name in FILES}
-    said["defaults"] = repr((TABLE, rule(BLOCKS_ANY)))
-    said["program"] = _program()
+    said["program"] = [_version(), sources_of(Path(__file__).parent)]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -70,7 +67,17 @@ def _content(path: str) -> str:
         return ""
 
 
-def _program() -> str:
+def sources_of(folder: Path) -> str:
+    """Returns the SHA-256 of a folder's Python files, by name and content.
+
+    Read for every job, as the computing process does: editors, their settings and the gate may
+    change without a new version. "" where no file can be read (a program without sources).
+    """
+    digests = {path.name: _content(str(path)) for path in sorted(folder.glob("*.py"))}
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest() if digests else ""
+
+
+def _version() -> str:
     try:
         return version("errata")
     except PackageNotFoundError:

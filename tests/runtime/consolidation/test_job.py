@@ -21,6 +21,7 @@ from memory.errors import (
 from memory.paging import EditFilter
 from memory.record import DEFAULT_NAMESPACE, Edit, EditState, Namespace
 from runtime.consolidation import files
+from runtime.consolidation.admission import Admission
 from runtime.consolidation.operations import Operation, OperationStore, Stage, State
 from runtime.consolidation.spec import GateLimits
 from runtime.consolidation.stages import Stages
@@ -205,6 +206,28 @@ def test_one_job_at_a_time_and_request_ids_repeat_safely(opened: Open) -> None:
     assert bench.operations.get(first.id).stage is Stage.TARGETS
     gate.go_on.set()
     assert bench.wait(first).state is State.SUCCEEDED
+
+
+def test_two_calls_with_one_request_id_at_once_are_one_job(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin is submitted whole after the first was found to be new, before it is begun."""
+    gate = Gate("targets")
+    bench = opened(on_stage=gate)
+    bench.add(1)
+    twins: list[Operation] = []
+    select = Admission.select
+
+    def selected(self: Admission, *arguments: Any) -> Any:
+        monkeypatch.setattr(Admission, "select", select)
+        twins.append(bench.consolidator.submit(bench.request(request_id="r")))
+        return select(self, *arguments)
+
+    monkeypatch.setattr(Admission, "select", selected)
+    late = bench.consolidator.submit(bench.request(request_id="r"))
+    assert [late.id] == [one.id for one in twins] == [one.id for one in bench.operations.all()]
+    gate.go_on.set()
+    assert bench.wait(late).state is State.SUCCEEDED
 
 
 @pytest.mark.parametrize("stage", ["covariance", "targets", "solving", "gating"])

@@ -10,9 +10,10 @@ import pytest
 
 from memory.record import DEFAULT_NAMESPACE, EditId
 from memory.writes import EditChanges
+from runtime.consolidation import reuse
 from runtime.consolidation.contract import Fact
 from runtime.consolidation.operations import Operation, State
-from runtime.consolidation.reuse import inputs_of
+from runtime.consolidation.reuse import inputs_of, sources_of
 from runtime.consolidation.spec import GateLimits, JobSpec
 from runtime.engine.load import LoadedModel
 from tests.consolidation_kit import OPEN_GATE, QUICK, Bench, InProcessWorker, load_tiny
@@ -116,6 +117,24 @@ def test_another_gate_asks_again(opened: Open) -> None:
     bench.close()
     strict = opened(gate=replace(OPEN_GATE, harm_nats_max=1e8))
     assert strict.run().edition == 2
+
+
+def test_the_code_of_the_editors_is_an_input(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "memit.py").write_text("weight = 1\n", "utf-8")
+    first = sources_of(code)
+    (code / "memit.py").write_text("weight = 2\n", "utf-8")
+    second = sources_of(code)
+    (code / "memit.py").rename(code / "rome.py")
+    assert len({first, second, sources_of(code), sources_of(tmp_path / "none")}) == 4
+    bench = opened()
+    bench.add(2)
+    bench.run()
+    monkeypatch.setattr(reuse, "sources_of", lambda _: second)
+    assert (bench.run().edition, bench.run().edition) == (2, 2)
 
 
 def test_what_changes_nothing_of_an_edition_is_no_input() -> None:
