@@ -3,6 +3,8 @@
 An honest change of facts that the model knows is computed, then spoiled in twenty ways, ten of them
 gross and ten subtle, and each is asked the gate's questions with its default limits. The honest one
 must pass and the twenty must be refused; what refused each is printed. Ends with 1 otherwise.
+Another `--seed` draws other facts; `--part tune` takes them of the subjects that limits were chosen
+by, `--part report` of the others.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.consolidation import SETTINGS, Known, Log, candidates
+from benchmarks.consolidation import Known, Log, candidates
 from benchmarks.report import print_table, write_json
+from evaluation.editor_probes import ALL, REPORT, TUNE, part_of
 from memory.record import EditId
 from runtime.build import BUNDLE, model_folder
 from runtime.consolidation.apply import edited_parameters, full_delta
-from runtime.consolidation.contract import Fact, MatrixDelta
+from runtime.consolidation.comparing import measure
+from runtime.consolidation.contract import Delta, Fact, MatrixDelta
 from runtime.consolidation.corpus import FactSentences
 from runtime.consolidation.editors import EDITORS
-from runtime.consolidation.gate import measure, weigh
+from runtime.consolidation.gate import weigh
 from runtime.consolidation.hyperparameters import (
     Hyperparameters,
     hyperparameters_for,
@@ -85,15 +89,21 @@ class Gate:
         self.book = PhraseBook.load(str(FACTS), str(RELATIONS))
         self.corpus = FactSentences(FACTS, RELATIONS)
         self.cache, self.settings = cache, options.settings
-        self.facts = self._known(options.edits, options.seed)
-        settings = ProbeSettings()
-        texts = list(self.corpus.texts(4 * settings.texts, settings.seed))
-        self.probes: Probes = build_probes(self.facts, self.book, texts, settings)
+        self.facts = self._known(options.edits, options.seed, options.part)
+        self.probes = self.asked(())
         self.base = Remembering(self.model)
 
-    def _known(self, count: int, seed: int) -> tuple[Fact, ...]:
+    def asked(self, told: Sequence[str]) -> Probes:
+        """Returns the gate's questions, with what the editor was told to keep."""
+        settings = ProbeSettings()
+        texts = list(self.corpus.texts(4 * settings.texts, settings.seed))
+        return build_probes(self.facts, self.book, texts, settings, told)
+
+    def _known(self, count: int, seed: int, part: str) -> tuple[Fact, ...]:
         found: dict[str, Fact] = {}
         for one in candidates(seed):
+            if part not in {ALL, part_of(one.subject)}:
+                continue
             rows = target_rows(self.codec, [(one.prompt, one.own)])
             if one.subject in found or not judge(self.model, rows, lambda _: None)[0].greedy:
                 continue
@@ -113,8 +123,8 @@ class Gate:
             paraphrases=tuple(given_paraphrases(self.book, one.subject, one.prompt)),
         )
 
-    def compute(self, facts: Sequence[Fact], editor: str, **settings: Any) -> Change:
-        """Returns the change that an editor makes for the facts."""
+    def delta(self, facts: Sequence[Fact], editor: str, **settings: Any) -> Delta:
+        """Returns what an editor makes of the facts."""
         width = self.model.config.get_text_config().hidden_size
         known: Hyperparameters = hyperparameters_for(sites_of(self.model), width)
         bench = Workbench(
@@ -125,8 +135,11 @@ class Gate:
             corpus=self.corpus,
             cache_folder=self.cache,
         )
-        delta = EDITORS[editor](bench).compute(facts, lambda *_: None)
-        return {matrix.module: full_delta(matrix) for matrix in delta.matrices}
+        return EDITORS[editor](bench).compute(facts, lambda *_: None)
+
+    def compute(self, facts: Sequence[Fact], editor: str, **settings: Any) -> Change:
+        """Returns the change that an editor makes for the facts."""
+        return change_of(self.delta(facts, editor, **settings))
 
     def verdict(self, change: Change) -> Verdict:
         """Asks the gate's questions of the model with a change."""
@@ -141,7 +154,10 @@ class Gate:
         return weigh(self.facts, self.probes, found, GateLimits(), frozenset())
 
     def material(self, editor: str) -> Material:
-        """Computes everything that changes are spoiled with."""
+        """Computes everything that changes are spoiled with.
+
+        What the honest editor was told to keep is asked of every change from then on.
+        """
         weight = hyperparameters_for(
             sites_of(self.model), self.model.config.get_text_config().hidden_size
         ).covariance_weight
@@ -151,8 +167,10 @@ class Gate:
             for fact, target in zip(self.facts, targets[1:] + targets[:1], strict=True)
         ]
         sites = sites_of(self.model)
+        honest = self.delta(self.facts, editor)
+        self.probes = self.asked(honest.told)
         return Material(
-            honest=self.compute(self.facts, editor),
+            honest=change_of(honest),
             one_edit=self.compute(self.facts[:1], editor),
             bleeding=self.compute(self.bleeding(), editor),
             careless=self.compute(
@@ -186,6 +204,11 @@ class Gate:
                 for name in near[:PUSHED]
             ]
         return found
+
+
+def change_of(delta: Delta) -> Change:
+    """Returns an editor's change as whole matrices."""
+    return {matrix.module: full_delta(matrix) for matrix in delta.matrices}
 
 
 def times(change: Change, factor: float) -> Change:
@@ -303,10 +326,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="pocket/base")
     parser.add_argument("--editor", default="memit", choices=sorted(EDITORS))
     parser.add_argument(
-        "--settings", type=json.loads, default=SETTINGS, help="of the editor, a JSON object"
+        "--settings", type=json.loads, default={}, help="of the editor, a JSON object"
     )
     parser.add_argument("--edits", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="draws the facts")
+    parser.add_argument("--part", choices=(ALL, TUNE, REPORT), default=ALL, help="whose facts")
     parser.add_argument("--cache", type=Path, help="keeps second moments for another run")
     options = parser.parse_args(arguments)
     log = Log()

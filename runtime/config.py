@@ -179,8 +179,13 @@ class ConsolidationSection(_Section):
     """Share of answers that must stay for other subjects in the edits' prompts."""
     gate_bleeding_max: float = Field(default=0.03, ge=0, le=1)
     """Share of other subjects that may begin to get an edit's target."""
-    gate_same_subject_min: float = Field(default=0.5, ge=0, le=1)
-    """Share of answers that must stay for other prompts about the edits' subjects."""
+    gate_same_subject_min: float = Field(default=0.7, ge=0, le=1)
+    """Share of answers, of those that the published model is sure of, that must stay for other
+    prompts about the edits' subjects."""
+    gate_told_to_keep_min: float = Field(default=0.9, ge=0, le=1)
+    """Share of answers that must stay for the prompts that the editor was told to keep."""
+    gate_told_drift_nats_max: float = Field(default=0.05, ge=0)
+    """Mean change of the next-token distribution for these prompts, KL in nats."""
     gate_drift_nats_max: float = Field(default=0.25, ge=0)
     """Mean change of the next-token distribution for other subjects, KL in nats."""
     gate_perplexity_ratio_max: float = Field(default=1.02, gt=0)

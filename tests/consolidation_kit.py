@@ -35,12 +35,14 @@ OPEN_GATE = GateLimits(
     neighbours_min=0.0,
     bleeding_max=1.0,
     same_subject_min=0.0,
+    told_to_keep_min=0.0,
+    told_drift_nats_max=1e9,
     drift_nats_max=1e9,
     perplexity_ratio_max=1e9,
     former_min=0.0,
     harm_nats_max=1e9,
 )
-FEW_PROBES = ProbeSettings(texts=4, text_tokens=16, answer_tokens=2)
+FEW_PROBES = ProbeSettings(per_kind_min=40, texts=4, text_tokens=16, answer_tokens=2)
 QUICK = {"covariance_samples": 8, "covariance_weight": 1.0}
 CORPUS = "\n".join(
     f"The mother tongue of Danielle Darrieux {n} is French and that of Messi is Spanish {n}."

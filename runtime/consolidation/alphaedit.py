@@ -47,4 +47,4 @@ class AlphaEditEditor:
             ),
             progress=progress,
         )
-        return bench.delta(self.name, changes, facts, targets)
+        return bench.delta(self.name, changes, facts, targets, rows.told)

@@ -15,9 +15,10 @@ from typing import Any
 
 from memory.errors import ConsolidationFailed
 from runtime.consolidation.apply import edited_parameters
+from runtime.consolidation.comparing import measure, rows_of
 from runtime.consolidation.contract import Delta, Editor, Progress
 from runtime.consolidation.corpus import Corpus, FactSentences, TextFile
-from runtime.consolidation.gate import measure, rows_of, weigh
+from runtime.consolidation.gate import weigh
 from runtime.consolidation.hyperparameters import hyperparameters_for, with_changes
 from runtime.consolidation.phrasebook import PhraseBook
 from runtime.consolidation.probes import build_probes
@@ -113,7 +114,7 @@ def _gate(spec: JobSpec, model: LoadedModel, delta: Delta, progress: Progress) -
     book = PhraseBook.load(spec.facts_file, spec.relations_file)
     settings = spec.probes
     texts = list(corpus_of(spec).texts(TEXTS_DRAWN_FACTOR * settings.texts, settings.seed))
-    probes = build_probes(spec.facts, book, texts, settings)
+    probes = build_probes(spec.facts, book, texts, settings, delta.told)
     total, done = rows_of(spec.facts, probes, settings), 0
 
     def tick(rows: int) -> None:

@@ -59,6 +59,7 @@ class Delta:
     matrices: tuple[MatrixDelta, ...]
     reports: tuple[EditorReport, ...]
     settings: Mapping[str, object]  # Editor, hyper-parameters and seed: enough to compute it again.
+    told: tuple[str, ...] = ()  # Prompts that the editor was told to leave as they are.
 
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total); raises Cancelled to stop.

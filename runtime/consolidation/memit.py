@@ -38,4 +38,4 @@ class MemitEditor:
             progress=progress,
         )
         changes = refined_where_needed(bench, facts, rows, changes, progress)
-        return bench.delta(self.name, changes, facts, targets)
+        return bench.delta(self.name, changes, facts, targets, rows.told)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HOLE = "{}"
+PERSONS = frozenset({"athlete", "artist"})  # Kinds of subjects that are persons as well.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,22 @@ class PhraseBook:
         relation = self.relation_of(subject, prompt)
         return relation.subjects if relation else ()
 
-    def other_prompts(self, subject: str, prompt: str) -> list[str]:
-        """Returns prompts about the subject in other relations of its kind, one each."""
+    def other_prompts(self, subject: str, prompt: str) -> dict[str, bool]:
+        """Returns prompts about the subject in other relations of such subjects, one each.
+
+        True are those whose answer the book has.
+        """
         own = self.relation_of(subject, prompt)
         if own is None:
-            return []
-        return [
-            one.forms[0].replace(HOLE, subject)
+            return {}
+        return {
+            one.forms[0].replace(HOLE, subject): subject in one.subjects
             for one in self.relations
-            if one.kind == own.kind and one.name != own.name
-        ]
+            if _kinds(one.kind) & _kinds(own.kind) and one.name != own.name
+        }
+
+
+def _kinds(said: str) -> set[str]:
+    """Returns the kinds that a relation's subjects are of: "artist or work" names two."""
+    named = set(said.split(" or "))
+    return named | ({"person"} if named & PERSONS else set())

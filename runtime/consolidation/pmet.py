@@ -57,4 +57,4 @@ class PmetEditor:
             progress=progress,
         )
         changes = refined_where_needed(bench, facts, rows, changes, progress)
-        return bench.delta(self.name, changes, facts, targets)
+        return bench.delta(self.name, changes, facts, targets, rows.told)

@@ -1,7 +1,8 @@
 """The questions that an edition is asked before it may answer anybody, built from its edits.
 
 What the editor was given and what it is asked are kept apart: of the phrasings that the book knows
-for an edit, the even places go to the editor and the odd ones to the gate.
+for an edit, the even places go to the editor and the odd ones to the gate. What the editor was told
+to leave as it is is asked as well, as probes of their own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Asked:
 
     fact: int  # Place among the edits.
     prompt: str
+    ships: bool = False  # The book has the answer, of the prompt's own subject.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Probes:
     neighbours: tuple[Asked, ...]
     same_subject: tuple[Asked, ...]
     texts: tuple[str, ...]
+    told: tuple[str, ...] = ()  # Prompts that the editor was told to leave as they are.
 
 
 def given_paraphrases(book: PhraseBook, subject: str, prompt: str) -> list[str]:
@@ -53,8 +56,12 @@ def build_probes(
     book: PhraseBook,
     texts: Sequence[str],
     settings: ProbeSettings,
+    told: Sequence[str] = (),
 ) -> Probes:
-    """Returns the probes, the same for the same arguments. `texts` is running text to draw from."""
+    """Returns the probes, the same for the same arguments.
+
+    `texts` is running text to draw from; `told` is what the editor was told to leave as it is.
+    """
     edited = {normalise(fact.subject) for fact in facts}
     least = -(-settings.per_kind_min // max(1, len(facts)))
     asked_of_each = (
@@ -72,14 +79,23 @@ def build_probes(
         paraphrases += [Asked(fact=place, prompt=prompt) for prompt in asked]
         asked = _neighbours(fact, facts, book, random, edited)[: counts[1]]
         neighbours += [Asked(fact=place, prompt=prompt) for prompt in asked]
-        asked = _same_subject(fact, facts, book, random)[: counts[2]]
-        same += [Asked(fact=place, prompt=prompt) for prompt in asked]
+        others = _same_subject(fact, facts, book, random)[: counts[2]]
+        same += [Asked(fact=place, prompt=prompt, ships=ships) for prompt, ships in others]
     return Probes(
         paraphrases=tuple(paraphrases[: settings.per_kind_max]),
         neighbours=tuple(neighbours[: settings.per_kind_max]),
         same_subject=tuple(same[: settings.per_kind_max]),
         texts=tuple(_apart(texts, edited)[: settings.texts]),
+        told=_told(told, settings),
     )
+
+
+def _told(told: Sequence[str], settings: ProbeSettings) -> tuple[str, ...]:
+    """A sample of the prompts, each once, in their order."""
+    listed = list(dict.fromkeys(told))
+    random = Random(f"{settings.seed} told")  # noqa: S311
+    chosen = random.sample(range(len(listed)), min(settings.per_kind_max, len(listed)))
+    return tuple(listed[place] for place in sorted(chosen))
 
 
 def _paraphrases(fact: Fact, book: PhraseBook, random: Random, count: int) -> list[str]:
@@ -103,7 +119,7 @@ def _neighbours(
         known = [subject for one in book.relations for subject in one.subjects]
     random.shuffle(known)
     subjects = [subject for subject in known if normalise(subject) not in edited]
-    subjects.sort(key=for_the_gate, reverse=True)  # The others where these are too few.
+    subjects = [subject for subject in subjects if for_the_gate(subject)] or subjects
     if not subjects:  # Nothing ships for this language or field: swap the edits' own subjects.
         own = {one.subject for one in facts if one.prompt != fact.prompt} - {fact.subject}
         asked = {normalise(one.prompt) for one in facts}
@@ -112,13 +128,19 @@ def _neighbours(
     return [fact.prompt.replace(fact.subject, subject) for subject in subjects]
 
 
-def _same_subject(fact: Fact, facts: Sequence[Fact], book: PhraseBook, random: Random) -> list[str]:
-    """Other prompts about the subject, none of them edited."""
+def _same_subject(
+    fact: Fact, facts: Sequence[Fact], book: PhraseBook, random: Random
+) -> list[tuple[str, bool]]:
+    """Other prompts about the subject, none of them edited, and whether the answer ships.
+
+    Those with an answer that ships come first.
+    """
     edited = {normalise(one.prompt) for one in facts}
-    known = book.other_prompts(fact.subject, fact.prompt)
-    known = known or [form.format(fact.subject) for form in ABOUT]
+    known = list(book.other_prompts(fact.subject, fact.prompt).items())
+    known = known or [(form.format(fact.subject), False) for form in ABOUT]
     random.shuffle(known)
-    return [prompt for prompt in known if normalise(prompt) not in edited]
+    known.sort(key=lambda one: not one[1])
+    return [one for one in known if normalise(one[0]) not in edited]
 
 
 def _apart(texts: Sequence[str], edited: set[str]) -> list[str]:

@@ -37,7 +37,9 @@ class GateLimits:
     generalization_min: float = 0.6  # Other phrasings of the edits that took.
     neighbours_min: float = 0.9  # Answers kept for other subjects in the same prompts.
     bleeding_max: float = 0.03  # Neighbours that answer with the edit's target instead of theirs.
-    same_subject_min: float = 0.5  # Answers kept for other prompts about the same subjects.
+    same_subject_min: float = 0.7  # Known answers kept for other prompts about the same subjects.
+    told_to_keep_min: float = 0.9  # Answers kept for the prompts that the editor was told to keep.
+    told_drift_nats_max: float = 0.05  # Mean KL of the next-token distribution there.
     drift_nats_max: float = 0.25  # Mean KL of the next-token distribution on neighbours.
     perplexity_ratio_max: float = 1.02  # On running text.
     former_min: float = 0.9  # Edits that the former edition held and this one must too.
@@ -51,7 +53,8 @@ class ProbeSettings:
     paraphrases: int = 3  # Of each edit, that the editor was not given.
     neighbours: int = 3  # Of each edit.
     same_subject: int = 2  # Of each edit.
-    per_kind_min: int = 40  # Neighbours, and prompts of the same subject, however few the edits.
+    sure_min: float = 0.5  # Probability of an answer from which the published model knows it.
+    per_kind_min: int = 120  # Neighbours, and prompts of the same subject, however few the edits.
     per_kind_max: int = 600  # Probes of a kind; beyond, every edit gets fewer.
     answer_tokens: int = 4  # Of a neighbour's answer that are compared.
     texts: int = 64  # Running text.
@@ -141,6 +144,7 @@ def write_delta(folder: Path, delta: Delta) -> None:
         "modules": [matrix.module for matrix in delta.matrices],
         "reports": [asdict(report) for report in delta.reports],
         "settings": dict(delta.settings),
+        "told": list(delta.told),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     write_json(folder / DELTA_RECORD, record)
@@ -168,7 +172,12 @@ def read_delta(folder: Path) -> Delta | None:
         EditorReport(**{**report, "edit_id": EditId(report["edit_id"])})
         for report in record["reports"]
     )
-    return Delta(matrices=matrices, reports=reports, settings=record["settings"])
+    return Delta(
+        matrices=matrices,
+        reports=reports,
+        settings=record["settings"],
+        told=tuple(record.get("told", ())),  # Not in what a former version left.
+    )
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:

@@ -18,15 +18,14 @@ from torch import Tensor
 
 from memory.errors import ConsolidationFailed
 from runtime.consolidation.contract import Delta, EditorReport, Fact, MatrixDelta, Progress
-from runtime.consolidation.contrasts import other_subjects
 from runtime.consolidation.corpus import Corpus
 from runtime.consolidation.covariance import MomentStore
-from runtime.consolidation.held import sentences_apart
 from runtime.consolidation.hyperparameters import Columns, Hyperparameters, checked
 from runtime.consolidation.prefixes import write_prefixes
 from runtime.consolidation.solve import Factors, compact
 from runtime.consolidation.targets import Objective, Place, Targets, find_targets
 from runtime.consolidation.tokens import Codec, Lesson, essence_of, lessons_of
+from runtime.consolidation.told import told_to_keep
 from runtime.consolidation.trace import at_last_token, replaced
 from runtime.sites import Sites, sites_of, weight_of
 
@@ -38,6 +37,7 @@ class Rows:
     lessons: list[list[Lesson]]
     essence: list[Lesson]
     kept: list[Lesson]  # Rows to which nothing is to be added.
+    told: tuple[str, ...]  # The kept rows as they read.
     kept_weight: float
     facts: int
     per_prompt: int  # Rows of one prompt: bare, and after each prefix.
@@ -145,40 +145,23 @@ class Workbench:
             token=how.fact_token,
             end=end if how.answers_end else None,
         )
+        told = told_to_keep(facts, self.model, self.codec, self.corpus, how)
         essence = essence_of(self.codec, facts, how.fact_token) if how.objective.kl_factor else []
         return Rows(
             lessons=lessons,
             essence=essence,
-            kept=self._kept(facts),
+            kept=self._kept(facts, told),
+            told=tuple(text for _, text in told),
             kept_weight=how.contrast_weight,
             facts=len(facts),
             per_prompt=1 + len(self.prefixes),
         )
 
-    def _kept(self, facts: Sequence[Fact]) -> list[Lesson]:
-        """Returns the rows that share a fact's sentence or subject, but not both."""
-        how = self.settings
-        swapped = [
-            (place, text)
-            for place, fact in enumerate(facts)
-            for text in other_subjects(
-                fact,
-                how.contrast_subjects,
-                how.seed,
-                self.corpus.subjects_of(fact.prompt, fact.subject),
-            )
-        ]
-        apart = sentences_apart(
-            facts,
-            self.model,
-            self.codec,
-            counts=[how.sentences_kept(1 + len(fact.paraphrases)) for fact in facts],
-            seed=how.seed,
-        )
-        turned = [(place, one.text) for place, listed in enumerate(apart) for one in listed]
+    def _kept(self, facts: Sequence[Fact], told: Sequence[tuple[int, str]]) -> list[Lesson]:
+        """Returns these prompts as rows; a fact's count as one of its own prompts does."""
         return [
             Lesson(fact=place, prompt=ids, site=len(ids) - 1, answer=(), weight=weight)
-            for place, text in swapped + turned
+            for place, text in told
             for ids in (self.codec.prompt(text),)
             for weight in (1.0 / (1 + len(facts[place].paraphrases)),)
         ]
@@ -250,8 +233,12 @@ class Workbench:
         changes: dict[str, Factors],
         facts: Sequence[Fact],
         targets: Targets,
+        told: tuple[str, ...] = (),
     ) -> Delta:
-        """Returns the change in the contract's words. Raises ConsolidationFailed for NaN."""
+        """Returns the change in the contract's words. Raises ConsolidationFailed for NaN.
+
+        `told` are the rows' own where the editor kept them.
+        """
         matrices = []
         for module, factors in changes.items():
             form = compact(factors)
@@ -275,4 +262,4 @@ class Workbench:
             "weights": self._fingerprint,
             **self.settings.as_settings(),
         }
-        return Delta(matrices=tuple(matrices), reports=reports, settings=settings)
+        return Delta(matrices=tuple(matrices), reports=reports, settings=settings, told=told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,11 +13,12 @@ import pytest
 import torch
 
 from memory.record import EditId
+from runtime.consolidation.comparing import Compared, Findings, known_apart
 from runtime.consolidation.contract import Delta, Fact, MatrixDelta
 from runtime.consolidation.contrasts import for_the_gate, other_subjects
 from runtime.consolidation.edition import Measure
-from runtime.consolidation.gate import Compared, Findings, weigh
-from runtime.consolidation.measuring import Judged
+from runtime.consolidation.gate import weigh
+from runtime.consolidation.measuring import Judged, Row
 from runtime.consolidation.operations import State
 from runtime.consolidation.phrasebook import PhraseBook
 from runtime.consolidation.probes import Asked, Probes, build_probes
@@ -36,6 +38,7 @@ PROBES = Probes(
     neighbours=tuple(Asked(fact=n, prompt=f"N{n} is") for n in range(EDITS)),
     same_subject=tuple(Asked(fact=n, prompt=f"S{n} was") for n in range(EDITS)),
     texts=("some text",),
+    told=tuple(f"K{n} is" for n in range(EDITS)),
 )
 EVEN = torch.full((4,), math.log(0.25))
 
@@ -52,6 +55,7 @@ def findings(**more: Any) -> Findings:
         "paraphrases": Compared(before=judged(0), after=judged(EDITS)),
         "neighbours": Compared(before=judged(EDITS), after=judged(EDITS)),
         "same_subject": Compared(before=judged(EDITS), after=judged(EDITS)),
+        "told": Compared(before=judged(EDITS), after=judged(EDITS)),
         "bled": [False] * EDITS,
         "nats": (2.0, 2.0),
     }
@@ -105,9 +109,15 @@ def test_a_perfect_edition_passes_and_every_edit_took() -> None:
         ),
         (
             "same_subject",
-            {"same_subject": Compared(before=judged(EDITS), after=judged(10))},
-            {"same_subject": Compared(before=judged(EDITS), after=judged(9))},
+            {"same_subject": Compared(before=judged(EDITS), after=judged(14))},
+            {"same_subject": Compared(before=judged(EDITS), after=judged(13))},
         ),
+        (
+            "told_to_keep",
+            {"told": Compared(before=judged(EDITS), after=judged(18))},
+            {"told": Compared(before=judged(EDITS), after=judged(17))},
+        ),
+        ("told_drift_nats", {"told": drifted(0.049)}, {"told": drifted(0.051)}),
         ("bleeding", {"bled": [False] * EDITS}, {"bled": [True] + [False] * (EDITS - 1)}),
         ("drift_nats", {"neighbours": drifted(0.249)}, {"neighbours": drifted(0.251)}),
         (
@@ -162,41 +172,113 @@ def test_what_was_not_asked_does_not_fail_an_edition() -> None:
     found = weigh(
         FACTS,
         nothing,
-        findings(paraphrases=empty, neighbours=empty, same_subject=empty, bled=[]),
+        findings(paraphrases=empty, neighbours=empty, same_subject=empty, told=empty, bled=[]),
         GateLimits(),
         frozenset(),
     )
     assert found.passed
     counts = {one.name: one.count for one in found.measures}
     assert (0, 0, EDITS) == (counts["neighbours"], counts["perplexity_ratio"], counts["harm_nats"])
+    assert (0, 0) == (counts["told_to_keep"], counts["told_drift_nats"])
 
 
-def test_a_single_edit_is_asked_about_many_neighbours(tmp_path: Path) -> None:
-    facts = tmp_path / "facts.jsonl"
+def towns(folder: Path, count: int) -> PhraseBook:
+    """A book of one relation."""
+    facts = folder / "facts.jsonl"
     line = '{{"subject": "Town {0}", "relation": "river", "object": "R{0}"}}\n'
-    facts.write_text("".join(line.format(n) for n in range(90)), encoding="utf-8")
-    relations = tmp_path / "relations.json"
+    facts.write_text("".join(line.format(n) for n in range(count)), encoding="utf-8")
+    relations = folder / "relations.json"
     relations.write_text(
         '{"river": {"subject": "town", "cloze": ["The river of {} is"], "question": []}}'
     )
-    book = PhraseBook.load(str(facts), str(relations))
-    one = Fact(
-        edit_id=EditId("e"),
-        revision=1,
-        subject="Town 0",
-        prompt="The river of Town 0 is",
-        target="R",
-    )
+    return PhraseBook.load(str(facts), str(relations))
+
+
+def river_of(number: int) -> Fact:
+    prompt = f"The river of Town {number} is"
+    subject = f"Town {number}"
+    return Fact(edit_id=EditId("e"), revision=1, subject=subject, prompt=prompt, target="R")
+
+
+def name_in(prompt: str) -> str:
+    return prompt.removeprefix("The river of ")[:-3]
+
+
+def test_a_single_edit_is_asked_about_many_neighbours(tmp_path: Path) -> None:
+    book, one = towns(tmp_path, 300), river_of(0)
     settings = ProbeSettings()
     probes = build_probes([one], book, [], settings)
     assert settings.per_kind_min == len(probes.neighbours)
     assert len({asked.prompt for asked in probes.neighbours}) == len(probes.neighbours)
     assert not any("Town 0 " in asked.prompt for asked in probes.neighbours)
-    names = [asked.prompt.removeprefix("The river of ")[:-3] for asked in probes.neighbours]
-    assert all(for_the_gate(name) for name in names)
+    assert all(for_the_gate(name_in(asked.prompt)) for asked in probes.neighbours)
     told = other_subjects(one, 20, 0, book.neighbours("Town 0", one.prompt))
     assert sum("Town" in text for text in told) == 20
     assert not {asked.prompt for asked in probes.neighbours} & set(told)
+
+
+def test_a_single_edit_is_not_asked_about_what_its_editor_may_keep(tmp_path: Path) -> None:
+    """Where the gate's half of the names is short, it asks fewer, not the other half."""
+    book = towns(tmp_path, 30)
+    one = river_of(0)
+    probes = build_probes([one], book, [], ProbeSettings())
+    assert 0 < len(probes.neighbours) < 29
+    assert all(for_the_gate(name_in(asked.prompt)) for asked in probes.neighbours)
+
+
+def test_what_the_editor_was_told_is_asked_once_each_and_drawn_when_it_is_much() -> None:
+    told = [f"K{n} is" for n in range(30)] * 2
+    few = ProbeSettings(per_kind_max=8)
+    assert build_probes(FACTS, PhraseBook(), [], ProbeSettings(), told).told == tuple(told[:30])
+    drawn = build_probes(FACTS, PhraseBook(), [], few, told).told
+    assert len(set(drawn)) == 8
+    assert set(drawn) <= set(told)
+    assert drawn == build_probes(FACTS, PhraseBook(), [], few, told).told
+
+
+def test_only_what_the_model_knows_and_the_edit_does_not_ask_tells_of_its_subject() -> None:
+    own = [Row(tokens=(1, 2, 7), answer=1), Row(tokens=(1, 3, 8), answer=1)]
+    cases = {  # Answer, its probability, ships: whether it is asked.
+        "sure": ((9,), 0.6, False, True),
+        "a guess": ((9,), 0.4, False, False),
+        "a guess of two tokens, each likelier than not": ((9, 5), 0.4, False, False),
+        "what the edit asks": ((7,), 0.9, False, False),
+        "another fact with the same answer": ((7,), 0.9, True, True),
+        "a guess that ships": ((9,), 0.4, True, False),
+        "the answer of another edit": ((8,), 0.9, False, True),
+    }
+    found = known_apart(
+        [Asked(fact=0, prompt=name, ships=ships) for name, (_, _, ships, _) in cases.items()],
+        [Row(tokens=(1, *tokens), answer=len(tokens)) for tokens, *_ in cases.values()],
+        [
+            Judged(logprob=math.log(share) / len(tokens), greedy=True, first=None)
+            for tokens, share, *_ in cases.values()
+        ],
+        own,
+        sure_min=0.5,
+    )
+    assert [place for place, (*_, kept) in enumerate(cases.values()) if kept] == found
+
+
+def test_subjects_of_a_kind_are_asked_what_their_wider_kind_is(tmp_path: Path) -> None:
+    forms = {
+        "sport": ("athlete", "{} plays"),
+        "birth": ("person", "{} was born in"),
+        "label": ("artist", "{} records for"),
+        "site": ("place or building", "{} lies in"),
+        "land": ("place", "{} belongs to"),
+    }
+    relations = {
+        name: {"subject": kind, "cloze": [form], "question": []}
+        for name, (kind, form) in forms.items()
+    }
+    (tmp_path / "relations.json").write_text(json.dumps(relations), "utf-8")
+    line = json.dumps({"subject": "Ann", "relation": "birth", "object": "Oslo"})
+    (tmp_path / "facts.jsonl").write_text(line + "\n", "utf-8")
+    book = PhraseBook.load(str(tmp_path / "facts.jsonl"), str(tmp_path / "relations.json"))
+    asked = book.other_prompts("Ann", "Ann plays")
+    assert asked == {"Ann was born in": True, "Ann records for": False}
+    assert book.other_prompts("Oslo", "Oslo belongs to") == {"Oslo lies in": False}
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +364,25 @@ def test_a_gate_that_an_honest_edition_passes_refuses_every_spoiled_one(
         assert (State.FAILED, ()) == (refused.state, bench.store.numbers()), name
         assert "the gate refuses the edition" in refused.error, name
         assert not all(one.passed for one in refused.measures), name
+
+
+def test_a_change_of_what_the_editor_was_told_to_keep_is_refused(
+    opened: Opened, loaded: LoadedModel
+) -> None:
+    """The same honest change, whose editor says that an edit's own prompt was to stay."""
+    told = opened(gate=replace(OPEN_GATE, told_drift_nats_max=0.5))
+    told.add(2)
+    done = told.run()
+    counts = {one.name: one.count for one in done.measures}
+    assert (State.SUCCEEDED, 0) == (done.state, counts["told_drift_nats"])
+    prompt = "The language of Person 0 is"
+    bench = opened(
+        gate=replace(OPEN_GATE, told_drift_nats_max=0.5),
+        editors={"bad": spoiled(lambda delta: replace(delta, told=(prompt,)))},
+    )
+    bench.add(2)
+    refused = bench.run()
+    assert State.FAILED is refused.state
+    assert "told_drift_nats is" in refused.error
+    assert [1, 1] == [one.count for one in refused.measures if one.name.startswith("told")]
+    assert {"told_drift_nats"} == {one.name for one in refused.measures if not one.passed}
