@@ -178,6 +178,7 @@ class Gate:
                 editor,
                 covariance_weight=weight / 1000,
                 contrast_subjects=0,
+                few_facts=0,
                 contrast_sentences=0,
                 contrast_sentences_given=0,
             ),
@@ -297,17 +298,22 @@ def subtle(material: Material) -> Mapping[str, Change]:
     }
 
 
-def refusals(gate: Gate, editor: str, log: Log) -> tuple[Verdict, list[dict[str, object]]]:
-    """Returns the honest change's verdict, and a row for each spoiled one."""
+def refusals(
+    gate: Gate, editor: str, log: Log
+) -> tuple[Verdict, list[dict[str, object]], dict[str, dict[str, float | None]]]:
+    """Returns the honest change's verdict, a row for each spoiled one, and all their measures."""
     material = gate.material(editor)
     log("all changes computed")
     honest = gate.verdict(material.honest)
     log(f"the honest one {'passes' if honest.passed else 'is REFUSED: ' + honest.reason}")
+    log(", ".join(f"{one.name} {one.after:.3g}" for one in honest.measures if one.count))
     rows: list[dict[str, object]] = []
+    measures: dict[str, dict[str, float | None]] = {}
     for kind, made in (("gross", gross(material)), ("subtle", subtle(material))):
         for name, change in made.items():
             found = gate.verdict(change)
             log(f"{name}: {found.reason or 'PASSES'}")
+            measures[name] = {one.name: one.after for one in found.measures}
             failed = [f"{m.name} {m.after:.3g}" for m in found.measures if not m.passed]
             rows.append(
                 {
@@ -317,7 +323,7 @@ def refusals(gate: Gate, editor: str, log: Log) -> tuple[Verdict, list[dict[str,
                     "by": ", ".join(failed),
                 }
             )
-    return honest, rows
+    return honest, rows, measures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -338,12 +344,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cache = options.cache or Path(folder)
         gate = Gate(options, cache)
         log(f"{len(gate.facts)} edits, such as: {gate.facts[0].prompt} {gate.facts[0].target}")
-        honest, rows = refusals(gate, options.editor, log)
+        honest, rows, found = refusals(gate, options.editor, log)
     print_table("spoiled editions", rows)
     refused = sum(row["refused"] == "yes" for row in rows)
     print(f"  {refused} of {len(rows)} refused; the honest one passes: {honest.passed}")
     measures = {one.name: one.after for one in honest.measures}
     payload = {"options": {**vars(options), "cache": None}, "rows": rows, "honest": measures}
+    payload["spoiled"] = found
     print(f"written: {write_json('bad_deltas', payload)}")
     return 0 if honest.passed and refused == len(rows) else 1
 

@@ -47,6 +47,9 @@ class Hyperparameters:
         0  # At least so many, of a fact that is given in more phrasings.
     )
     contrast_weight: float = 1.0  # What a prompt's row of these counts beside one of a fact's.
+    few_facts: int = 0  # A change of at most so many keeps more, of facts given in more phrasings:
+    contrast_subjects_few: int = 0  # at least so many other subjects a prompt,
+    contrast_weight_few: float = 1.0  # which count at least so much.
     refine_passes: float = 0.0  # MEMIT, PMET: over the facts, of descent after the solve; 0: none.
     refine_below: float = 0.97  # Share of facts taken by the solve from which it is left alone.
     refine_rate: float = 0.03  # In units of what the solve writes (root mean square), a step.
@@ -70,6 +73,19 @@ class Hyperparameters:
         """
         given = self.contrast_sentences_given if phrasings > 1 else 0
         return max(self.contrast_sentences, given)
+
+    def subjects_kept(self, phrasings: int, facts: int) -> int:
+        """Returns how many other subjects each prompt of a fact keeps."""
+        few = phrasings > 1 and facts <= self.few_facts
+        return max(self.contrast_subjects, self.contrast_subjects_few if few else 0)
+
+    def kept_weight(self, phrasings: int, facts: int) -> float:
+        """Returns what one of a fact's kept rows counts, as one of its prompts' share of the fact.
+
+        Few facts can afford that what is near them stays; many press on one another.
+        """
+        few = phrasings > 1 and facts <= self.few_facts
+        return max(self.contrast_weight, self.contrast_weight_few if few else 0.0) / phrasings
 
     def as_settings(self) -> dict[str, object]:
         """Returns all values as plain ones, for an edition's record."""
@@ -150,6 +166,9 @@ TABLE: dict[tuple[str, int, int], Hyperparameters] = {
         prefixes=3,
         contrast_subjects=2,
         contrast_sentences_given=3,
+        few_facts=50,
+        contrast_subjects_few=6,
+        contrast_weight_few=4.0,
         refine_passes=20.0,
         refine_hold=2.0,
         nullspace_threshold=0.3,
@@ -239,6 +258,9 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "refine_subjects": (0 <= values.refine_subjects <= 50, "0 to 50"),
         "refine_sentences": (0 <= values.refine_sentences <= 14, "0 to 14"),
         "contrast_sentences_given": (0 <= values.contrast_sentences_given <= 14, "0 to 14"),
+        "few_facts": (values.few_facts >= 0, "0 or more"),
+        "contrast_subjects_few": (0 <= values.contrast_subjects_few <= 50, "0 to 50"),
+        "contrast_weight_few": (values.contrast_weight_few > 0, "above 0"),
         "contrast_weight": (values.contrast_weight > 0, "above 0"),
         "nullspace_threshold": (values.nullspace_threshold > 0, "above 0"),
         "nullspace_ridge": (values.nullspace_ridge > 0, "above 0"),

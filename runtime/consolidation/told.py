@@ -32,7 +32,7 @@ def told_to_keep(
         for place, fact in enumerate(facts)
         for text in other_subjects(
             fact,
-            how.contrast_subjects,
+            how.subjects_kept(1 + len(fact.paraphrases), len(facts)),
             how.seed,
             [
                 name

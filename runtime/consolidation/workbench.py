@@ -38,7 +38,6 @@ class Rows:
     essence: list[Lesson]
     kept: list[Lesson]  # Rows to which nothing is to be added.
     told: tuple[str, ...]  # The kept rows as they read.
-    kept_weight: float
     facts: int
     per_prompt: int  # Rows of one prompt: bare, and after each prefix.
 
@@ -64,8 +63,7 @@ class Rows:
         """Returns the matrix (rows, n) that turns what stands at rows into columns.
 
         A row that is its own column counts as its share of its fact, which counts as much however
-        many prompts it has, and a kept one as its share of the weight: K Kᵀ and R Kᵀ become
-        weighted sums.
+        many prompts it has, and a kept one as its own weight: K Kᵀ and R Kᵀ become weighted sums.
         """
         taught = [lesson for fact in self.lessons for lesson in fact]
         if kind is Columns.EACH:
@@ -75,7 +73,7 @@ class Rows:
             mixing = torch.zeros(len(taught), self.facts, dtype=torch.float64)
             for row, lesson in enumerate(taught):
                 mixing[row, lesson.fact] = lesson.weight
-        shares = [(self.kept_weight * one.weight) ** 0.5 for one in self.kept]
+        shares = [one.weight**0.5 for one in self.kept]
         kept = torch.diag(torch.tensor(shares, dtype=torch.float64))
         whole = torch.zeros(
             len(mixing) + len(kept), mixing.shape[1] + len(kept), dtype=torch.float64
@@ -152,18 +150,19 @@ class Workbench:
             essence=essence,
             kept=self._kept(facts, told),
             told=tuple(text for _, text in told),
-            kept_weight=how.contrast_weight,
             facts=len(facts),
             per_prompt=1 + len(self.prefixes),
         )
 
     def _kept(self, facts: Sequence[Fact], told: Sequence[tuple[int, str]]) -> list[Lesson]:
-        """Returns these prompts as rows; a fact's count as one of its own prompts does."""
+        """Returns these prompts as rows."""
+        weights = [
+            self.settings.kept_weight(1 + len(fact.paraphrases), len(facts)) for fact in facts
+        ]
         return [
-            Lesson(fact=place, prompt=ids, site=len(ids) - 1, answer=(), weight=weight)
+            Lesson(fact=place, prompt=ids, site=len(ids) - 1, answer=(), weight=weights[place])
             for place, text in told
             for ids in (self.codec.prompt(text),)
-            for weight in (1.0 / (1 + len(facts[place].paraphrases)),)
         ]
 
     def moments(self, layers: Sequence[int], progress: Progress) -> dict[int, Tensor]:

@@ -113,3 +113,18 @@ def test_other_sentences_are_kept_where_phrasings_tell_them_apart() -> None:
     assert [given.sentences_kept(phrasings) for phrasings in (1, 2, 4)] == [0, 3, 3]
     both = with_changes(given, {"contrast_sentences": 5})
     assert [both.sentences_kept(phrasings) for phrasings in (1, 4)] == [5, 5]
+
+
+def test_few_facts_given_in_more_phrasings_keep_more_of_what_is_near_them() -> None:
+    base = with_changes(rule(12), {"contrast_subjects": 2, "contrast_weight": 1.0})
+    few = with_changes(
+        base, {"few_facts": 50, "contrast_subjects_few": 6, "contrast_weight_few": 4.0}
+    )
+    cases = [(4, 1), (4, 50), (4, 51), (1, 1)]  # Phrasings, facts.
+    assert [few.subjects_kept(*case) for case in cases] == [6, 6, 2, 2]
+    assert [few.kept_weight(*case) for case in cases] == [1.0, 1.0, 0.25, 1.0]
+    assert [base.subjects_kept(*case) for case in cases] == [2] * 4
+    more = with_changes(few, {"contrast_subjects": 9, "contrast_weight": 8.0})
+    assert (more.subjects_kept(4, 1), more.kept_weight(4, 1)) == (9, 2.0)
+    with pytest.raises(InvalidInput, match="few_facts is -1"):
+        with_changes(base, {"few_facts": -1})

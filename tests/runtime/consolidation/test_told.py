@@ -55,6 +55,17 @@ def test_another_edited_subject_is_none_that_is_to_stay(tiny: Tiny, corpus: Fact
         assert free <= set(texts[4 * place : 4 * place + 4])
 
 
+def test_few_facts_with_phrasings_keep_more_names(tiny: Tiny, corpus: FactSentences) -> None:
+    loaded = tiny("llama")
+    given = replace(FACTS[0], paraphrases=(f"{FACTS[0].subject} speaks",))
+    how = replace(rule(8), contrast_subjects=1, few_facts=1, contrast_subjects_few=4)
+    kept = [
+        len(told_to_keep(facts, loaded.model, Codec(loaded.tokenizer), corpus, how))
+        for facts in ((given,), (FACTS[0],), (given, FACTS[1]))
+    ]
+    assert [2 * 4, 1, 2 + 1] == kept
+
+
 def test_what_was_told_is_read_back_and_missing_in_what_a_former_version_left(
     tmp_path: Path,
 ) -> None:
