@@ -40,7 +40,6 @@ FAR = (
     "The capital of Norway is",
 )
 ASIDE = 2  # Callers that ask while everything else happens.
-SETTINGS = {"contrast_sentences": 6}  # With the default of 3 the gate refuses ten: same_subject.
 PAUSE_MS_MAX = 100.0  # Asked for: of a stream, when an edition is activated.
 FLOAT = 4  # Bytes of a stored number.
 
@@ -361,7 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add: Callable[..., Any] = parser.add_argument
     add("--model", default="pocket/base")
     add("--editor", default="", help="memit, rome, alphaedit, pmet; default: the server's")
-    add("--settings", type=json.loads, default=SETTINGS, help="of the editor, a JSON object")
+    add("--settings", type=json.loads, default={}, help="of the editor, a JSON object")
     add("--edits", type=int, default=10)
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=0, help="of the served model; 0: all cores")
