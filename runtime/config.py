@@ -184,8 +184,10 @@ class ConsolidationSection(_Section):
     prompts about the edits' subjects."""
     gate_told_to_keep_min: float = Field(default=0.9, ge=0, le=1)
     """Share of answers that must stay for the prompts that the editor was told to keep."""
-    gate_told_drift_nats_max: float = Field(default=0.05, ge=0)
-    """Mean change of the next-token distribution for these prompts, KL in nats."""
+    gate_told_drift_nats_max: float = Field(default=0.02, ge=0)
+    """Mean change of the next-token distribution for these prompts, KL in nats, of ten edits."""
+    gate_told_drift_nats_per_edit: float = Field(default=0.002, ge=0)
+    """What is allowed more for each edit after the tenth."""
     gate_drift_nats_max: float = Field(default=0.25, ge=0)
     """Mean change of the next-token distribution for other subjects, KL in nats."""
     gate_perplexity_ratio_max: float = Field(default=1.02, gt=0)

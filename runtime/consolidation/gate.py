@@ -107,7 +107,7 @@ def _measures(  # noqa: PLR0917  # All that the figures are made of.
             "told_drift_nats",
             None,
             found.told.drift_nats(),
-            limits.told_drift_nats_max,
+            limits.told_drift_nats(len(facts)),
             len(probes.told),
         ),
         _most("perplexity_ratio", None, ratio, limits.perplexity_ratio_max, len(probes.texts)),

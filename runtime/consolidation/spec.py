@@ -27,6 +27,7 @@ from runtime.consolidation.files import read_json, replace_durably, write_json
 
 SPEC, DELTA, DELTA_RECORD = "job.json", "delta.safetensors", "delta.json"
 VERDICT, ERROR = "verdict.json", "error.json"
+FEW = 10  # Edits up to which the limit of what was to stay is that of a few.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +40,16 @@ class GateLimits:
     bleeding_max: float = 0.03  # Neighbours that answer with the edit's target instead of theirs.
     same_subject_min: float = 0.7  # Known answers kept for other prompts about the same subjects.
     told_to_keep_min: float = 0.9  # Answers kept for the prompts that the editor was told to keep.
-    told_drift_nats_max: float = 0.05  # Mean KL of the next-token distribution there.
+    told_drift_nats_max: float = 0.02  # Mean KL of the next-token distribution there, of few edits:
+    told_drift_nats_per_edit: float = 0.002  # so much more for each edit after the tenth.
     drift_nats_max: float = 0.25  # Mean KL of the next-token distribution on neighbours.
     perplexity_ratio_max: float = 1.02  # On running text.
     former_min: float = 0.9  # Edits that the former edition held and this one must too.
     harm_nats_max: float = 0.5  # No edit's target may become less likely than it was by more.
+
+    def told_drift_nats(self, edits: int) -> float:
+        """Returns the limit for so many edits, which press on what is to stay all together."""
+        return self.told_drift_nats_max + self.told_drift_nats_per_edit * max(0, edits - FEW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,7 @@ def test_a_perfect_edition_passes_and_every_edit_took() -> None:
             {"told": Compared(before=judged(EDITS), after=judged(18))},
             {"told": Compared(before=judged(EDITS), after=judged(17))},
         ),
-        ("told_drift_nats", {"told": drifted(0.049)}, {"told": drifted(0.051)}),
+        ("told_drift_nats", {"told": drifted(0.0399)}, {"told": drifted(0.0401)}),
         ("bleeding", {"bled": [False] * EDITS}, {"bled": [True] + [False] * (EDITS - 1)}),
         ("drift_nats", {"neighbours": drifted(0.249)}, {"neighbours": drifted(0.251)}),
         (
@@ -139,6 +139,15 @@ def test_each_limit_holds_where_it_is_drawn(
     assert set() == failed(findings(**just))
     assert {name} == failed(findings(**too_far))
     assert f"{name} is" in verdict(findings(**too_far)).reason
+
+
+def test_the_drift_of_what_was_told_may_grow_with_the_edits() -> None:
+    limits = GateLimits()
+    few, many = (limits.told_drift_nats(edits) for edits in (10, 60))
+    assert limits.told_drift_nats(1) == few == limits.told_drift_nats_max
+    assert many == pytest.approx(few + 50 * limits.told_drift_nats_per_edit)
+    fixed = replace(limits, told_drift_nats_per_edit=0.0)
+    assert {"told_drift_nats"} == failed(findings(told=drifted(0.03)), limits=fixed)
 
 
 def test_edits_of_the_former_edition_must_take_again() -> None:
