@@ -101,17 +101,22 @@ def record_cases(
     Most of the paraphrases do not follow from the edit; the book knows those wordings, and the ones
     that may follow are left out.
     """
-    subject, prompt = record["subject"], record["prompt"]
+    subject = record["subject"]
     cleaned = clean_paraphrase(record["rephrase_prompt"], subject)
     follows = book.follows(cleaned.replace(subject, "{}").strip(), relation)
     if follows is not None:
         kind = "paraphrase" if follows else "astray"
         text = record["rephrase_prompt"]
         yield Case(text=text, home=home, kind=kind, in_scope=follows, subject=subject)
+    yield from neighbour_cases(home, record)
+
+
+def neighbour_cases(home: int, record: Mapping[str, Any]) -> Iterator[Case]:
+    """Yields a CounterFact record's neighbour, and the same after the edit's own sentence."""
     neighbour = record["locality_prompt"]
     yield Case(text=neighbour, home=home, kind="neighbour", in_scope=False)
-    statement = f"{prompt} {record['target_new']}."
-    yield Case(text=f"{statement} {neighbour}", home=home, kind="distraction", in_scope=False)
+    text = f"{record['prompt']} {record['target_new']}. {neighbour}"
+    yield Case(text=text, home=home, kind="distraction", in_scope=False)
 
 
 def own_edit(

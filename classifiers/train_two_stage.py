@@ -41,6 +41,7 @@ from classifiers.retrieval import RetrievalPool
 from classifiers.scope_cases import (
     CaseMaterial,
     book_cases,
+    neighbour_cases,
     own_edit,
     record_cases,
     roughened,
@@ -77,6 +78,7 @@ MIXTURE: Mapping[str, float] = {
     "running_text": 0.01,
 }
 PARTS: Mapping[str, float] = {"train": 0.35, "calibrate": 0.25, "choose": 0.4}
+NEIGHBOURS_MORE = 4  # Times as many edits give neighbours as give all kinds of cases.
 GREY_LOST_MAX = 0.001  # Share of in-scope mentions that stage one may keep from stage two.
 
 
@@ -127,6 +129,12 @@ def build_cases(
             pool.append(mine)
             made += book_cases(len(pool) - 1, mine, material[FIT], random)
         cases[part_of(edit.subject)] += [roughened(case, random) for case in made]
+    # They name no edit's subject, most of them: the curve for such candidates needs many.
+    listed = [edit.subject for edit, _ in counterfact]
+    for home in _homes(listed, NEIGHBOURS_MORE * arguments.homes, random):
+        edit, record = counterfact[home]
+        for case in neighbour_cases(home, record):
+            cases[part_of(edit.subject)].append(roughened(case, random))
     for number, (edit, record) in enumerate(zsre):
         made = [roughened(case, random) for case in zsre_cases(len(counterfact) + number, record)]
         cases[part_of(edit.subject)] += made
@@ -296,7 +304,7 @@ def main() -> None:
     parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
     parser.add_argument("--cross", type=Path, default=CROSS_FILE)
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
-    parser.add_argument("--homes", type=int, default=440, help="edits that cases are made about")
+    parser.add_argument("--homes", type=int, default=900, help="edits that cases are made about")
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
     parser.add_argument("--dtype", default="bfloat16", help="of the encoder, for speed")
     parser.add_argument("--threads", type=int, default=1)

@@ -10,6 +10,7 @@ from classifiers.phrasebook import Phrasebook
 from classifiers.scope_cases import (
     LESSON_KINDS,
     book_cases,
+    neighbour_cases,
     own_edit,
     record_cases,
     roughened,
@@ -71,6 +72,14 @@ def test_a_paraphrase_counts_by_whether_its_wording_follows(
     made = list(record_cases(0, {**RECORD, "rephrase_prompt": rephrase}, book))
     always = {"neighbour": False, "distraction": False}
     assert {case.kind: case.in_scope for case in made} == {**wanted, **always}
+
+
+def test_a_neighbour_is_out_of_scope_after_the_edits_own_sentence_too() -> None:
+    alone, after = neighbour_cases(7, RECORD)
+    assert (alone.kind, after.kind) == ("neighbour", "distraction")
+    assert after.text == f"{RECORD['prompt']} {RECORD['target_new']}. {alone.text}"
+    assert not any(case.in_scope or case.subject for case in (alone, after))
+    assert alone.home == after.home == 7
 
 
 def test_an_unsettled_wording_follows_from_edits_in_a_relation_that_it_is_a_phrasing_of(
