@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from evaluation.groups import Group
 from evaluation.journal import Journal, key_of
 from evaluation.method import Asked, Held, Method, Want
-from evaluation.outcome import Outcome, is_right, names
+from evaluation.outcome import Outcome, is_right
 from evaluation.probes import Probe, Record, Scope, fingerprint
+from evaluation.same_fact import SameFact
 from memory.conflicts import normalise
 from memory.record import EditDraft, EditId
 
@@ -83,11 +84,13 @@ class Asker:
         setting: Setting,
         *,
         labels: Mapping[str, bool],
+        same_fact: SameFact,
         advance: Callable[[], None],
     ) -> None:
         self._journal = journal
         self._setting = setting
         self._labels = labels
+        self._same_fact = same_fact
         self._advance = advance
 
     async def ask_all(
@@ -162,6 +165,7 @@ class Asker:
         best = edits.get(EditId(asked.routed.best))
         outside = probe.scope is Scope.OUTSIDE
         hit = edits.get(EditId(hits[0][0])) if hits else None
+        own = [edits[name] for name in task.own if name in edits]
         return Outcome(
             case=task.case,
             probe=probe,
@@ -169,7 +173,7 @@ class Asker:
             right=right,
             filler=bool(hits) and not right and hits[0][0] in group.fillers,
             covered=outside and normalise(probe.prompt) in inside,
-            named=hit is not None and names(probe.prompt, hit.subject),
+            same_fact=hit is not None and self._same_fact(probe, own, hit),
             follows=self._labels.get(task.case) if probe.kind == "rephrase" else None,
             best="" if best is None else f"{best.prompt} {best.target}",
             seconds=seconds,

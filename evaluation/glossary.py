@@ -47,10 +47,10 @@ METRICS: dict[str, str] = {
     "filler_route, in every false_route",
     "false_route_distracting": "as false_route_neighbour, with the edit's own statement before "
     "the neighbour prompt",
-    "false_route_neighbour_other_subject": "as false_route_neighbour, not counting routes to an "
-    "edit whose subject the probe names: many a neighbour has an edit of its own in memory",
-    "false_route_distracting_other_subject": "the same of false_route_distracting, by the probe's "
-    "last sentence",
+    "false_route_neighbour_other_fact": "as false_route_neighbour, not counting routes to an edit "
+    "of the very fact asked for: the probe names its subject, and its former answer is the true "
+    "one, or the data hold both wordings as edit prompt and neighbour of one record",
+    "false_route_distracting_other_fact": "the same of false_route_distracting",
     "false_route_far": "share of unrelated search questions (NQ-open) routed to an edit",
     "false_route_same_subject": "share of probes of the same subject and another relation "
     "(KnowEdit's Relation_Specificity) routed to an edit",

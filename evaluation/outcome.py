@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evaluation.method import Asked
 from evaluation.metrics import exact
 from evaluation.probes import Probe, Scope
-from memory.conflicts import normalise, same_text
+from memory.conflicts import same_text
 from memory.record import EditDraft, EditId
-
-LAST_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +23,7 @@ class Outcome:
     filler: bool  # The best hit only fills the memory.
     covered: bool  # Out of its own edit's scope, but some other edit in memory is about it.
     follows: bool | None  # The label of a paraphrase; None: not labelled.
-    named: bool = False  # The probe's last sentence names the best hit's subject.
+    same_fact: bool = False  # The best hit is about the fact that a neighbour asks for.
     best: str  # The statement of the best candidate, hit or not; "" when there was none.
     seconds: float  # Wall time that this answer took of the run.
 
@@ -52,21 +49,15 @@ class Outcome:
         return self.edited and not self.right and not self.filler
 
     @property
-    def wrong_subject(self) -> bool:
-        """Whether it was wrong, and about somebody whom the probe does not ask about."""
-        return self.wrong and not self.named
+    def wrong_fact(self) -> bool:
+        """Whether it was wrong, and the edit is not about the very fact that the probe asks for."""
+        return self.wrong and not self.same_fact
 
     @property
     def exact(self) -> bool:
         """Whether the whole answer is one of the right ones; False when nothing was said."""
         said = self.asked.said
         return said is not None and any(exact(said.text, name) for name in self.probe.answers)
-
-
-def names(text: str, subject: str) -> bool:
-    """Whether the last sentence of a text names a subject, in whole words."""
-    last = normalise(LAST_SENTENCE.split(text.strip())[-1])
-    return re.search(rf"(?<!\w){re.escape(normalise(subject))}(?!\w)", last) is not None
 
 
 def is_right(

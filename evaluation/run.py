@@ -28,6 +28,7 @@ from evaluation.plan import method_pairs
 from evaluation.probes import Dataset, Probe
 from evaluation.readers.read import read_dataset
 from evaluation.reference import compare_with_transformers
+from evaluation.same_fact import SameFact
 from evaluation.scopes import BM25, NOTHING
 from evaluation.sequential import ask_sequentially
 from evaluation.summary import summarise
@@ -169,7 +170,13 @@ class _Run:
             want=self._want,
         )
         self._lab = EditorLab(self._runtime, options.out / "editions", options.editor_settings)
-        self._asker = Asker(journal, setting, labels=labels, advance=progress.advance)
+        self._asker = Asker(
+            journal,
+            setting,
+            labels=labels,
+            same_fact=SameFact(data.records),
+            advance=progress.advance,
+        )
         self._outcomes: dict[Block, tuple[Outcome, ...]] = {}
         self._rates: list[tuple[Block, Rate, float]] = []
         self._frozen: dict[str, Said] = {}

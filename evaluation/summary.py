@@ -102,7 +102,7 @@ def _routes(by_kind: Mapping[str, Outcomes]) -> Iterator[tuple[Rate, float]]:
             free = [o for o in of if not o.covered]
             yield _rate(f"false_route_{_outside_name(kind)}", free, lambda o: o.wrong)
             if kind in NEIGHBOUR_KINDS:
-                yield _rate(f"false_route_{kind}_other_subject", free, lambda o: o.wrong_subject)
+                yield _rate(f"false_route_{kind}_other_fact", free, lambda o: o.wrong_fact)
         elif scope is Scope.OPEN:
             yield _rate(f"routed_{kind}", of, lambda o: o.edited)
 

@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.glossary import METRICS, is_defined
 from evaluation.method import Said, Scored
-from evaluation.outcome import Outcome, names
+from evaluation.outcome import Outcome
 from evaluation.probes import Scope
 from evaluation.summary import summarise
 from tests.evaluation_kit import outcome
@@ -70,29 +70,14 @@ def test_false_routes_leave_out_probes_that_another_edit_is_about() -> None:
     assert pytest.approx(1 / 3) == found["false_route_neighbour"]
 
 
-def test_a_route_to_an_edit_of_the_very_subject_is_told_from_one_of_another() -> None:
+def test_a_route_to_an_edit_of_the_very_fact_is_told_from_one_of_another() -> None:
     outside: dict[str, Any] = {"scope": Scope.OUTSIDE, "edited": True}
     for kind in ("neighbour", "distracting"):
         found = values(
-            [outcome(kind, **outside, named=True), outcome(kind, **outside, named=False)]
+            [outcome(kind, **outside, same_fact=True), outcome(kind, **outside, same_fact=False)]
         )
         assert 1.0 == found[f"false_route_{kind}"]
-        assert 0.5 == found[f"false_route_{kind}_other_subject"]
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("The twin city of Riga is", True),
-        ("The twin city of RIGA is", True),
-        ("Riga is old. The twin city of Oslo is", False),
-        ("It rained! Riga lies by", True),
-        ("Rigatoni is made of", False),
-        ("", False),
-    ],
-)
-def test_a_subject_is_named_by_whole_words_of_the_last_sentence(text: str, named: bool) -> None:
-    assert named == names(text, "Riga")
+        assert 0.5 == found[f"false_route_{kind}_other_fact"]
 
 
 def test_labelled_paraphrases_have_metrics_of_their_own() -> None:
