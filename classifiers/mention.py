@@ -11,12 +11,13 @@ import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from classifiers.name_variants import JOINERS, SLIPS_MAX, TITLES, slips, variant_span
+
 SLOT = "it"
 TEXT_CHARS_MAX = 4000  # Of a longer query only the end is read: that is where it asks.
 FRAME_CHARS_MAX = 400
 PARTIAL_SHARE_MIN = 0.5  # Of the subject's words, to count as a partial mention.
 PARTIAL_LETTERS_MIN = 3  # Shorter words alone are no partial mention.
-SLIPS_MAX = 4  # So many and more make another word.
 BESIDE_WORDS = 3  # Beside a partial mention, where the rest of the name is looked for.
 
 _WORD = re.compile(r"\w+")
@@ -29,7 +30,6 @@ _ABBREVIATION = re.compile(
 _NUMBER = re.compile(r"\d|^[ivxlcdm]+$")  # Of a folded word: digits in it, or a Roman numeral.
 _NEXT_WORD = re.compile(r"[ -](\w+)")
 _LAST_WORD = re.compile(r"(\w+)[ -]$")
-_JOINERS = frozenset({"of", "the", "and", "de", "la", "von", "van", "di", "da", "del", "in"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Place:
     start: int
     end: int
     share: float  # Of the subject's words that stand there; 1 for a whole mention only.
+    variant: bool = False  # What stands there is another form of the name, not a part of it.
 
 
 def prepare(text: str) -> Text:
@@ -63,12 +64,18 @@ def find_subject(query: Text, surfaces: tuple[Text, ...], mention: str = "") -> 
     """Returns the last and fullest mention of any of the surfaces, or None.
 
     `mention` is what the subject matcher found, if anything. Otherwise case does not matter, and
-    where no surface stands whole, a run of at least PARTIAL_SHARE_MIN of its words counts.
+    where no surface stands whole, another form of it counts (classifiers/name_variants.py), and
+    then a run of at least PARTIAL_SHARE_MIN of its words.
     """
     at = query.text.rfind(mention) if mention else -1
     if at >= 0:
         return Place(at, at + len(mention), 1.0)
-    places = [_find_whole(query, surface) or _find_partial(query, surface) for surface in surfaces]
+    places = [
+        _find_whole(query, surface)
+        or _find_variant(query, surface)
+        or _find_partial(query, surface)
+        for surface in surfaces
+    ]
     found = [place for place in places if place is not None]
     return max(found, key=lambda place: (place.share, place.start), default=None)
 
@@ -89,14 +96,21 @@ def frame_of(query: Text, place: Place | None, *, slot: str = SLOT) -> str:
 
 
 def is_covered(query: Text, place: Place) -> bool:
-    """Whether the mention looks like part of a longer name: a capitalised word adjoins it."""
+    """Whether the mention looks like part of a longer name: a capitalised word adjoins it.
+
+    A title before a name of several words does not make it longer ("Captain Charles Wilson").
+    """
     after = _NEXT_WORD.match(query.text, place.end)
     if after and _is_name(after.group(1)):
         return True
     before = _LAST_WORD.search(query.text[max(0, place.start - 40) : place.start])
-    if not before or not _is_name(before.group(1)):
+    if not before or not _is_name(before.group(1)) or _is_title(before.group(1), query, place):
         return False
     return place.start - len(before.group(0)) not in query.starts
+
+
+def _is_title(word: str, query: Text, place: Place) -> bool:
+    return word.casefold() in TITLES and " " in query.text[place.start : place.end]
 
 
 def missing_likeness(query: Text, place: Place, surface: Text) -> float:
@@ -133,7 +147,7 @@ def missing_slips(query: Text, place: Place, surface: Text) -> int:
     for word in missing:
         if _NUMBER.search(word):
             return SLIPS_MAX
-        nearest = min((_slips(word, other) for other in beside), default=SLIPS_MAX)
+        nearest = min((slips(word, other) for other in beside), default=SLIPS_MAX)
         # Of a short word a few slips leave nothing.
         worst = max(worst, nearest if 2 * nearest < len(word) else SLIPS_MAX)
     return worst
@@ -155,28 +169,12 @@ def _missing_and_beside(
     if not inside:
         return [], None
     held = {query.folded[index] for index in inside}
-    missing = [word for word in surface.folded if word not in held and word not in _JOINERS]
+    missing = [word for word in surface.folded if word not in held and word not in JOINERS]
     before = query.folded[max(0, inside[0] - BESIDE_WORDS) : inside[0]]
-    return missing, (*before, *query.folded[inside[-1] + 1 : inside[-1] + 1 + BESIDE_WORDS])
-
-
-def _slips(one: str, other: str) -> int:
-    """Returns how many letters are swapped, dropped, added or changed between two words, capped.
-
-    The optimal string alignment distance, Boytsov 2011 (ACM JEA 16), section 2.1.
-    """
-    if abs(len(one) - len(other)) >= SLIPS_MAX:
-        return SLIPS_MAX
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for at, letter in enumerate(one, start=1):
-        before, last, row = row, before, [at]
-        for place, against in enumerate(other, start=1):
-            cost = min(before[place] + 1, row[-1] + 1, before[place - 1] + (letter != against))
-            if min(at, place) > 1 and letter == other[place - 2] and one[at - 2] == against:
-                cost = min(cost, last[place - 2] + 1)
-            row.append(cost)
-    return min(row[-1], SLIPS_MAX)
+    # Of another form the words that stand for the missing ones are inside.
+    other = [query.folded[index] for index in inside if query.folded[index] not in surface.folded]
+    after = query.folded[inside[-1] + 1 : inside[-1] + 1 + BESIDE_WORDS]
+    return missing, (*before, *other, *after)
 
 
 def names_in(query: Text, focus: int, place: Place | None) -> set[str]:
@@ -206,13 +204,23 @@ def _find_whole(query: Text, surface: Text) -> Place | None:
     return None
 
 
+def _find_variant(query: Text, surface: Text) -> Place | None:
+    span = variant_span(query.text, query.words, query.folded, surface.folded)
+    if span is None:
+        return None
+    first, last = span
+    content = {word for word in surface.folded if word not in JOINERS}
+    share = len(content.intersection(query.folded[first : last + 1])) / (len(content) + 1)
+    return Place(query.words[first][0], query.words[last][1], share, variant=True)
+
+
 def _find_partial(query: Text, surface: Text) -> Place | None:
-    content = {word for word in surface.folded if word not in _JOINERS}
+    content = {word for word in surface.folded if word not in JOINERS}
     present = [index for index, word in enumerate(query.folded) if word in content]
     if len(content) < 2 or not present:
         return None
     last = first = present[-1]
-    while first > 0 and query.folded[first - 1] in content | _JOINERS:
+    while first > 0 and query.folded[first - 1] in content | JOINERS:
         first -= 1
     while query.folded[first] not in content:
         first += 1

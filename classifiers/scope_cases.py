@@ -14,6 +14,7 @@ from typing import Any
 
 from classifiers import wording
 from classifiers.frame_lessons import Material, Told, out_of_scope, put
+from classifiers.name_variants import vary_name
 from classifiers.near_names import NearTexts
 from classifiers.phrasebook import Phrasebook
 from classifiers.training_pairs import (
@@ -28,7 +29,9 @@ from classifiers.training_pairs import (
 
 OWN_PHRASES, OTHER_RELATIONS, GENERAL_QUESTIONS, NEIGHBOURS = 3, 4, 3, 2
 NEAR_NAMES, NEAR_QUESTIONS = 2, 1
+VARIANTS = 2  # Of the edit's name; half of them in the edit's own words.
 VARIED_SHARE = 0.12
+IN_SCOPE = ("own_phrase", "edit_prompt", "name_variant")
 LESSON_KINDS = (
     "denied", "comparison", "detour", "longer_name", "generic", "elsewhere", "as_answer",
     "distraction", "running_text",
@@ -59,13 +62,23 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
     ) -> Case:
         return Case(
             text=text.replace("{}", edit.subject), home=home, kind=kind,
-            in_scope=kind in ("own_phrase", "edit_prompt"), subject=subject, relation=asked,
+            in_scope=kind in IN_SCOPE, subject=subject, relation=asked,
         )  # fmt: skip
 
     yield case("edit_prompt", phrase)
     for _ in range(OWN_PHRASES):
         asked = put(random.choice(own), relation, edit.target, lessons, random)
         yield case("own_phrase", asked)
+    person = "person" in lessons.taught.types_of(relation)
+    for number in range(VARIANTS):
+        name = vary_name(edit.subject, random, person=person)
+        if name is not None:
+            asked = (
+                phrase
+                if number % 2
+                else put(random.choice(own), relation, edit.target, lessons, random)
+            )
+            yield case("name_variant", asked.replace("{}", name))
     for _ in range(OTHER_RELATIONS):
         text = out_of_scope("other_relation", told, lessons, random)
         yield case("same_subject", text, asked=None)

@@ -175,7 +175,7 @@ def fit(rows: Mapping[str, Rows], cross: CrossEncoder, seed: int) -> dict[str, A
         part: judge(listed, odds[part], grey_from, PAIRS_MAX, cross)
         for part, listed in rows.items()
     }
-    rising = ("cross", "mention_share", "missing_likeness")
+    rising = ("cross", "mention_share", "missing_likeness", "name_variant")
     settings = TreeSettings(features=JUDGED, rising=rising, falling=FALLING)
     second_record = _fitted(judged["train"].rows, train, judged["train"].places, settings, seed)
     second = ensemble_from_record(second_record)

@@ -17,7 +17,6 @@ from classifiers.calibration import Floats
 from classifiers.cross_pairs import MARK, edit_side
 from classifiers.features import COLUMN, features, prepare_edit, tail_beside
 from classifiers.mention import (
-    SLIPS_MAX,
     Place,
     Text,
     find_subject,
@@ -27,6 +26,7 @@ from classifiers.mention import (
     prepare,
     tail_of,
 )
+from classifiers.name_variants import SLIPS_MAX
 from memory.conflicts import normalise
 from memory.record import Candidate, Edit, Query
 
@@ -39,12 +39,14 @@ PLAIN = (
 )  # fmt: skip
 # Of mentions: how alike missing words are to those beside them, and by how many slips they differ;
 # of what follows the mention's sentence and refers back by no pronoun, its words, and how much of
-# what the edit's prompt asks stands there, which is then asked about somebody else.
-MENTION = ("missing_likeness", "missing_slips", "tail_words", "tail_asks")
+# what the edit's prompt asks stands there, which is then asked about somebody else; and whether the
+# whole name stands there, in this form or another.
+MENTION = ("missing_likeness", "missing_slips", "tail_words", "tail_asks", "name_variant")
 CHEAP = (*PLAIN, *MENTION)
 JUDGED = (*CHEAP, "cross", "cross_gap")
 CHEAP_RISING = (
     "mention_share", "mentioned", "frame_jaccard", "frame_trigrams", "missing_likeness",
+    "name_variant",
 )  # fmt: skip
 FALLING = ("mention_covered", "mention_inside_other", "missing_slips", "tail_asks")
 _COLUMNS = [COLUMN[name] for name in PLAIN]
@@ -68,7 +70,7 @@ def _of_mention(text: Text, candidate: Candidate) -> tuple[float, ...]:
     edit = prepare_edit(candidate.edit)
     place = find_subject(text, edit.surfaces, candidate.mention)
     if place is None:
-        return 0.0, SLIPS_MAX, 0.0, 0.0
+        return 0.0, SLIPS_MAX, 0.0, 0.0, 0.0
     likeness, slips = 1.0, 0
     if place.share < 1:
         found = [
@@ -80,7 +82,8 @@ def _of_mention(text: Text, candidate: Candidate) -> tuple[float, ...]:
         likeness = -unlikeness
     tail = tail_of(text, place)
     words, asks = tail_beside(tail, edit.frame) if tail else (0, 0.0)
-    return likeness, float(slips), math.log1p(words), asks
+    whole = place.share == 1 or place.variant
+    return likeness, float(slips), math.log1p(words), asks, float(whole)
 
 
 def judged_rows(cheap: Floats, odds: Floats) -> Floats:

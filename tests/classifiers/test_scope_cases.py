@@ -8,6 +8,7 @@ import pytest
 
 from classifiers.phrasebook import Phrasebook
 from classifiers.scope_cases import (
+    IN_SCOPE,
     LESSON_KINDS,
     book_cases,
     neighbour_cases,
@@ -42,12 +43,12 @@ def test_cases_of_an_edit_are_of_every_kind(book: Phrasebook) -> None:
     kinds = {case.kind for case in made}
     assert kinds == {
         "edit_prompt", "own_phrase", "same_subject", "confusable_subject", "other_edit",
-        "target_asked", "general", "near_name", "near_question", *LESSON_KINDS,
+        "target_asked", "general", "near_name", "near_question", "name_variant", *LESSON_KINDS,
     }  # fmt: skip
     assert {case.subject for case in made if case.kind == "near_name"} == {"Danielle Steel"}
     assert all(case.home == 7 and "{}" not in case.text for case in made)
     for case in made:
-        assert case.in_scope == (case.kind in {"edit_prompt", "own_phrase"})
+        assert case.in_scope == (case.kind in IN_SCOPE)
         if case.in_scope:
             assert case.relation == "P103"
             assert case.subject == EDIT.subject

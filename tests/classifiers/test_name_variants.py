@@ -1,0 +1,111 @@
+"""Are other forms of a name found, made, and told from other names?"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifiers.mention import find_subject, frame_of, is_covered, prepare
+from classifiers.name_variants import SLIPS_MAX, slips, vary_name
+
+
+def found(name: str, text: str) -> str | None:
+    """The form of the name that stands in the text, if one does."""
+    prepared = prepare(text)
+    place = find_subject(prepared, (prepare(name),))
+    return text[place.start : place.end] if place is not None and place.variant else None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form"),
+    [
+        ("Sharon Manley", "The employer of S. Manley is", "S. Manley"),
+        ("Sharon Manley", "Manley, Sharon worked for", "Manley, Sharon"),
+        ("Lorna Graham", "The child of Lorna May Graham is", "Lorna May Graham"),
+        ("Antonia C Perez", "Antonia Perez works as", "Antonia Perez"),
+        ("Benjamin D. Santer", "Where was Benjamin David Santer born?", "Benjamin David Santer"),
+        ("Joanne Kathleen Rowling", "J. K. Rowling wrote", "J. K. Rowling"),
+        ("Leonardo da Vinci", "Leonardo Vinci painted", "Leonardo Vinci"),
+        ("Aleksandre Koberidze", "Alexandre Koberidze directed", "Alexandre Koberidze"),
+        ("Anna Smith-Lee", "Anna Lee sang", "Anna Lee"),
+        ("George W. Bush", "Who was the father of George H. W. Bush?", None),
+        ("Dodge Challenger", "Dodge Charger is made by", None),
+        ("Windows Server 2003", "Windows Server 2008 is made by", None),
+        ("Sharon Stone", "Sharon and Mr. Stone live in", None),
+        ("John Adams", "John met Quincy Adams in", None),
+        ("John Adams", "Was it John? Adams said so.", None),
+        ("Gail Peters", "The gender of Gail Roper is", None),
+        ("Edward VII", "Edward VIII reigned in", None),
+        ("Anna Smith", "Maria Smith was born in", None),
+        ("Madonna", "M. sang in", None),
+        ("Sharon Manley", "Sharon Manley works for", None),  # Whole, so no other form.
+    ],
+)
+def test_another_form_is_found_and_another_name_is_not(
+    name: str, text: str, form: str | None
+) -> None:
+    assert found(name, text) == form
+
+
+def test_the_frame_has_the_whole_form_replaced() -> None:
+    text = prepare("The child of Lorna May Graham is")
+    assert "The child of it is" == frame_of(text, find_subject(text, (prepare("Lorna Graham"),)))
+
+
+def test_the_last_form_counts() -> None:
+    text = "Sharon A. Manley came. Where does S. Manley work?"
+    assert "S. Manley" == found("Sharon Manley", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "covered"),
+    [
+        ("Captain Charles Wilson was born in", "Charles Wilson", False),
+        ("the Captain America film", "America", True),
+        ("Old Charles Wilson was born in", "Charles Wilson", True),
+        ("Dr. Charles Wilson Smith was born in", "Charles Wilson", True),
+    ],
+)
+def test_a_title_makes_no_name_of_several_words_longer(
+    text: str, name: str, *, covered: bool
+) -> None:
+    # Not at the start of its sentence, where every word has a capital.
+    prepared = prepare(f"They say {text}")
+    place = find_subject(prepared, (prepare(name),))
+    assert place is not None
+    assert covered == is_covered(prepared, place)
+
+
+PEOPLE = ("Danielle Darrieux", "Leonardo Wilhelm DiCaprio", "Anna Pomoshchnikova-Voronova")
+
+
+@given(st.sampled_from(PEOPLE), st.integers(0, 10_000))
+def test_what_is_made_of_a_name_is_found_as_that_name_or_as_a_part_of_it(
+    name: str, seed: int
+) -> None:
+    made = vary_name(name, Random(seed), person=True)
+    if made is None:
+        return
+    assert made.casefold() != name.casefold()
+    text = prepare(f"The employer of {made} is")
+    place = find_subject(text, (prepare(name),))
+    assert place is not None
+    assert place.variant or place.share == 1 or "-" in name
+
+
+def test_many_forms_come_up_and_a_name_that_is_none_has_no_other() -> None:
+    made = {vary_name(PEOPLE[0], Random(seed), person=True) for seed in range(300)}
+    assert {"D. Darrieux", "Darrieux, Danielle", "Dr. Danielle Darrieux"} <= made
+    assert any(form and form.split()[1:-1] for form in made)
+    assert vary_name("iPod", Random(0), person=False) is None
+    assert vary_name("Love (film)", Random(0), person=False) is None
+    assert "Hague" == vary_name("The Hague", Random(0), person=False)
+
+
+@given(st.text("abcd", max_size=8), st.text("abcd", max_size=8))
+def test_slips_are_symmetric_and_capped(one: str, other: str) -> None:
+    assert slips(one, other) == slips(other, one) <= SLIPS_MAX
+    assert (slips(one, other) == 0) == (one == other)
