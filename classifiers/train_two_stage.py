@@ -56,7 +56,7 @@ from memory.encoder import MiniLmEncoder
 log = logging.getLogger(__name__)
 
 BUDGETS = (0.2, 0.1, 0.05, 0.03, 0.02, 0.015, 0.01, 0.0075, 0.005, 0.003, 0.002, 0.001)
-BUDGET_DEFAULT = 0.02
+BUDGET_DEFAULT = 0.015
 # What out-of-scope traffic is taken to be when a budget is promised: half of it about nothing in
 # memory or about a neighbour, one query in seven about an edit's own subject, the rest traps.
 MIXTURE: Mapping[str, float] = {
