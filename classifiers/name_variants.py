@@ -132,7 +132,12 @@ def vary_name(name: str, random: Random, *, person: bool) -> str | None:
     words = name.split()
     if any(mark in name for mark in '(),:"') or not all(word[0].isupper() for word in words):
         return None
-    made = _person(words, random) if person and 2 <= len(words) <= 4 else _thing(words, random)
+    if person and 2 <= len(words) <= 4:
+        made = _person(words, random)
+    elif words[0] == "The":
+        made = " ".join(words[1:])
+    else:
+        return None  # Another spelling of one word leaves no mention; slips are made elsewhere.
     return made if made and made.casefold() != name.casefold() else None
 
 
@@ -156,13 +161,6 @@ def _person(words: list[str], random: Random) -> str:
     if "-" in last:
         forms += [" ".join([first, *middle, part]) for part in last.split("-")]
     return random.choice(forms)
-
-
-def _thing(words: list[str], random: Random) -> str:
-    if words[0] == "The" and len(words) > 1:
-        return " ".join(words[1:])
-    at = random.randrange(len(words))
-    return " ".join([*words[:at], _respelled(words[at], random), *words[at + 1 :]])
 
 
 def _respelled(word: str, random: Random) -> str:

@@ -7,6 +7,7 @@ Reads only train files; dev subjects are left out by the caller.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -28,6 +29,7 @@ from classifiers.training_pairs import (
 )
 
 OWN_PHRASES, OTHER_RELATIONS, GENERAL_QUESTIONS, NEIGHBOURS = 3, 4, 3, 2
+SAME_WORDS, SAME_WORDS_AMONG = 2, 8
 NEAR_NAMES, NEAR_QUESTIONS = 2, 1
 VARIANTS = 2  # Of the edit's name; half of them in the edit's own words.
 VARIED_SHARE = 0.12
@@ -82,8 +84,10 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
     for _ in range(OTHER_RELATIONS):
         text = out_of_scope("other_relation", told, lessons, random)
         yield case("same_subject", text, asked=None)
-    # Two lesson kinds for an edit; all kinds come up over many edits.
-    for kind in random.sample(LESSON_KINDS, 3):
+    for text in _same_words(phrase, relation, lessons.taught, random):
+        yield case("same_words", text, asked=None)
+    # A denial for every edit, and three more lesson kinds; all come up over many edits.
+    for kind in ("denied", *random.sample(LESSON_KINDS[1:], 3)):
         text = out_of_scope(kind, told, lessons, random)
         # Most of these name somebody else as well, whom the pool may hold an edit about.
         yield case(kind, text, asked=None, subject="")
@@ -104,6 +108,27 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
     yield case("target_asked", text, asked=None, subject=edit.target)
     for general in random.sample(material.questions, GENERAL_QUESTIONS):
         yield Case(text=general, home=home, kind="general", in_scope=False)
+
+
+def _same_words(phrase: str, relation: str, book: Phrasebook, random: Random) -> list[str]:
+    """Returns phrasings of other relations that share most words with the edit's own phrase.
+
+    "The name of the father of {} is", of an edit of the mother's name: what many edits come in.
+    """
+    told = _words(phrase)
+    near = sorted(
+        (
+            (-len(told & words) / len(told | words), other_phrase)
+            for other in book.others(relation)
+            for other_phrase in book.phrases[other]
+            if (words := _words(other_phrase))
+        ),
+    )[:SAME_WORDS_AMONG]
+    return [text for _, text in random.sample(near, min(SAME_WORDS, len(near)))]
+
+
+def _words(phrase: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", phrase.casefold()))
 
 
 def record_cases(

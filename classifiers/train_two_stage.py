@@ -65,7 +65,8 @@ MIXTURE: Mapping[str, float] = {
     "neighbour": 0.08,
     "other_edit": 0.15,  # A neighbour, too, which another edit is about.
     "near_name": 0.06,  # A neighbour, too, whose real name shares words with the edit's subject.
-    "same_subject": 0.15,
+    "same_subject": 0.11,
+    "same_words": 0.04,  # The same, in nearly the words of the edit's own prompt.
     "distraction": 0.08,
     "confusable_subject": 0.05,
     "target_asked": 0.05,

@@ -43,7 +43,8 @@ def test_cases_of_an_edit_are_of_every_kind(book: Phrasebook) -> None:
     kinds = {case.kind for case in made}
     assert kinds == {
         "edit_prompt", "own_phrase", "same_subject", "confusable_subject", "other_edit",
-        "target_asked", "general", "near_name", "near_question", "name_variant", *LESSON_KINDS,
+        "target_asked", "general", "near_name", "near_question", "name_variant",
+        "same_words", *LESSON_KINDS,
     }  # fmt: skip
     assert {case.subject for case in made if case.kind == "near_name"} == {"Danielle Steel"}
     assert all(case.home == 7 and "{}" not in case.text for case in made)
