@@ -73,7 +73,7 @@ def variant_span(
     for last in range(len(folded) - 1, 0, -1):
         if _is_reversed(text, words, folded, ends, last):
             return last - 1, last
-        if not _same(folded[last], ends[1]):
+        if not _same(folded[last], ends[1], initials=False):
             continue
         for first in range(last - 1, max(-1, last - longest - 1), -1):
             if (
@@ -114,17 +114,20 @@ def _agree(
     return len(given) <= INSERTED_MAX and all(text[words[at][0]].isupper() for at in given)
 
 
-def _same(one: str, other: str) -> bool:
+def _same(one: str, other: str, *, initials: bool = True) -> bool:
     """Whether two words may be one: equal, an initial of the other, or spelled a little otherwise.
 
-    A number is no other spelling of another number.
+    A number is no other spelling of another number. At a name's end an initial may be a possessive
+    "s" or a Roman numeral, so there it is none.
     """
     if one == other:
         return True
     if one[0] != other[0] or not (one.isalpha() and other.isalpha()):
         return False
     length = min(len(one), len(other))
-    return length == 1 or (length >= _LETTERS_MIN and slips(one, other) * _LETTERS_A_SLIP <= length)
+    if length == 1:
+        return initials
+    return length >= _LETTERS_MIN and slips(one, other) * _LETTERS_A_SLIP <= length
 
 
 def vary_name(name: str, random: Random, *, person: bool) -> str | None:

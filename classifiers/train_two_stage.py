@@ -56,7 +56,7 @@ from memory.encoder import MiniLmEncoder
 log = logging.getLogger(__name__)
 
 BUDGETS = (0.2, 0.1, 0.05, 0.03, 0.02, 0.015, 0.01, 0.0075, 0.005, 0.003, 0.002, 0.001)
-BUDGET_DEFAULT = 0.015
+BUDGET_DEFAULT = 0.02
 # What out-of-scope traffic is taken to be when a budget is promised: half of it about nothing in
 # memory or about a neighbour, one query in seven about an edit's own subject, the rest traps.
 MIXTURE: Mapping[str, float] = {
@@ -305,7 +305,7 @@ def main() -> None:
     parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
     parser.add_argument("--cross", type=Path, default=CROSS_FILE)
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
-    parser.add_argument("--homes", type=int, default=900, help="edits that cases are made about")
+    parser.add_argument("--homes", type=int, default=700, help="edits that cases are made about")
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
     parser.add_argument("--dtype", default="bfloat16", help="of the encoder, for speed")
     parser.add_argument("--threads", type=int, default=1)

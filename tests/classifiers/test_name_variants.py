@@ -39,6 +39,8 @@ def found(name: str, text: str) -> str | None:
         ("John Adams", "Was it John? Adams said so.", None),
         ("Gail Peters", "The gender of Gail Roper is", None),
         ("Edward VII", "Edward VIII reigned in", None),
+        ("Gregory XIII", "Gregory X, who has the position of", None),
+        ("Joe Simon", "Joe Biden's profession is a", None),
         ("Anna Smith", "Maria Smith was born in", None),
         ("Madonna", "M. sang in", None),
         ("Sharon Manley", "Sharon Manley works for", None),  # Whole, so no other form.
