@@ -15,6 +15,7 @@ STAGES = {
     "covariance": "reading running text",
     "targets": "finding targets",
     "solving": "solving",
+    "refining": "refining",
     "gating": "asking the gate's questions",
     "writing": "writing the edition",
     "activating": "activating",

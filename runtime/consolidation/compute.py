@@ -1,4 +1,4 @@
-"""The computing part of a job: covariance, targets, solving, gating, from files to files.
+"""The computing part of a job: covariance to gating, from files to files.
 
 Runs in a process of its own (child.py). Each part is skipped when its file is there already, so
 that what a crash interrupted goes on where the files end. Live weights are never touched: the model

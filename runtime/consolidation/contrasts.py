@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from memory.conflicts import normalise
 from runtime.consolidation.contract import Fact
 
 NAMES = (
@@ -59,19 +60,26 @@ def for_the_gate(text: str) -> bool:
     return hashlib.blake2b(text.casefold().encode(), digest_size=1).digest()[0] % 2 == 1
 
 
-def other_subjects(fact: Fact, count: int, seed: int, known: Sequence[str] = ()) -> list[str]:
+def other_subjects(
+    fact: Fact,
+    count: int,
+    seed: int,
+    known: Sequence[str] = (),
+    edited: Collection[str] = frozenset(),
+) -> list[str]:
     """Returns each of the edit's prompts about `count` other subjects, drawn from seed and edit.
 
-    They are of those that are `known` to suit the prompt and not the gate's, as far as these go;
-    then of NAMES, a few of which the gate may ask about too.
+    They are of those that are `known` to suit the prompt, as far as these go, then of NAMES: none
+    that the gate asks about, and none of the `edited` (normalised), which are taught, not kept.
     """
     draw = random.Random(f"{seed}/{fact.subject}/{fact.prompt}")  # noqa: S311
     pattern = re.compile(re.escape(fact.subject), re.IGNORECASE)
     prompts = (fact.prompt, *fact.paraphrases)
+    apart = {normalise(fact.subject), *edited}
     chosen: list[str] = []
     count *= len(prompts)
-    for names in ([name for name in known if not for_the_gate(name)], NAMES):
-        left = [name for name in names if name.casefold() != fact.subject.casefold()]
+    for names in (known, NAMES):
+        left = [name for name in names if not for_the_gate(name) and normalise(name) not in apart]
         chosen += draw.sample(left, min(count - len(chosen), len(left)))
     return [
         name.join(pattern.split(prompts[number % len(prompts)]))

@@ -14,12 +14,14 @@ from memory.conflicts import normalise
 from runtime.consolidation.contract import Fact
 from runtime.consolidation.contrasts import for_the_gate, other_sentences, other_subjects
 from runtime.consolidation.corpus import Corpus
-from runtime.consolidation.measuring import Row, greedy_answers
+from runtime.consolidation.measuring import Row, Tick, greedy_answers
 from runtime.consolidation.tokens import Codec
 
 TEXTS = 2000
 TEXT_TOKENS = 64  # Of a text at most.
 ANSWER_TOKENS = 6
+NEIGHBOURS = 3000  # About: edits beyond it have fewer each.
+SENTENCES = 1500
 SENTENCES_DRAWN = 2  # Times as many as are asked for, because some ask what the edit does.
 
 
@@ -49,14 +51,21 @@ def held_rows(
     subjects: int,
     sentences: int,
     seed: int,
+    tick: Tick = lambda _: None,
 ) -> HeldRows:
     """Returns `subjects` and `sentences` rows a prompt and an edit, and up to TEXTS of the corpus.
+
+    Of many edits each has fewer, so that there are about NEIGHBOURS and SENTENCES of them.
 
     `model` is the published one. Left out is what an edit may well change: other edited subjects,
     texts that name one, and sentences about a subject that the model answers as it answers the
     edit's own prompt, which then ask the same in other words. So is what the gate asks about.
+    `tick` is called between passes, and may raise.
     """
     edited = {normalise(fact.subject) for fact in facts}
+    prompts = sum(1 + len(fact.paraphrases) for fact in facts)
+    subjects = min(subjects, -(-NEIGHBOURS // prompts))
+    sentences = min(sentences, -(-SENTENCES // len(facts)))
     near = [
         prompt
         for fact in facts
@@ -64,17 +73,14 @@ def held_rows(
             fact,
             subjects,
             seed + 1,  # Not the ones that the closed form has kept already.
-            [
-                name
-                for name in corpus.subjects_of(fact.prompt, fact.subject)
-                if normalise(name) not in edited
-            ],
+            corpus.subjects_of(fact.prompt, fact.subject),
+            edited,
         )
     ]
     turned = [
         one.row
         for rows in sentences_apart(
-            facts, model, codec, counts=[sentences] * len(facts), seed=seed + 1
+            facts, model, codec, counts=[sentences] * len(facts), seed=seed + 1, tick=tick
         )
         for one in rows
     ]
@@ -84,7 +90,7 @@ def held_rows(
         if not for_the_gate(text) and not any(name in normalise(text) for name in edited)
     ]
     return HeldRows(
-        neighbours=_after_prompts(_answers(model, codec, near)),
+        neighbours=_after_prompts(_answers(model, codec, near, tick)),
         same_subject=_after_prompts(turned),
         texts=tuple(Held(tokens=ids, places=range(len(ids) - 1)) for ids in texts if len(ids) > 1),
     )
@@ -99,7 +105,13 @@ class Sentence:
 
 
 def sentences_apart(
-    facts: Sequence[Fact], model: Any, codec: Codec, *, counts: Sequence[int], seed: int
+    facts: Sequence[Fact],
+    model: Any,
+    codec: Codec,
+    *,
+    counts: Sequence[int],
+    seed: int,
+    tick: Tick = lambda _: None,
 ) -> list[list[Sentence]]:
     """Returns up to `counts` other sentences about each fact's subject that ask something else.
 
@@ -113,7 +125,7 @@ def sentences_apart(
         for fact, count in zip(facts, counts, strict=True)
     ]
     texts = [text for listed in drawn for text in listed]
-    rows = iter(_answers(model, codec, [*(fact.prompt for fact in facts), *texts]))
+    rows = iter(_answers(model, codec, [*(fact.prompt for fact in facts), *texts], tick))
     former = [answer_of(next(rows)) for _ in facts]
     return [
         [
@@ -130,8 +142,8 @@ def answer_of(row: Row) -> tuple[int, ...]:
     return row.tokens[len(row.tokens) - row.answer :]
 
 
-def _answers(model: Any, codec: Codec, prompts: Sequence[str]) -> list[Row]:
-    return greedy_answers(model, codec, prompts, ANSWER_TOKENS, lambda _: None)
+def _answers(model: Any, codec: Codec, prompts: Sequence[str], tick: Tick) -> list[Row]:
+    return greedy_answers(model, codec, prompts, ANSWER_TOKENS, tick)
 
 
 def _after_prompts(rows: Sequence[Row]) -> tuple[Held, ...]:

@@ -35,15 +35,15 @@ def write_layers(
     naming the layer.
     """
     layers, flat = bench.settings.layers, rows.flat
-    mixing = rows.columns(bench.settings.columns)  # (rows, n)
+    mixing = rows.columns(bench.settings.columns)  # (n, rows)
     weights: dict[str, Tensor] = {}
     changes: dict[str, Factors] = {}
     for number, layer in enumerate(layers):
         progress("solving", number, len(layers))
         module = bench.sites.mlp_out(layer)
         inputs, outputs = bench.look(flat, weights, inputs=[module], outputs=[watched])
-        keys = inputs[module].T @ mixing  # (d_in, n)
-        missing = (wanted - outputs[watched]).T @ mixing  # (d, n)
+        keys = (mixing @ inputs[module]).T  # (d_in, n)
+        missing = (mixing @ (wanted - outputs[watched])).T  # (d, n)
         try:
             change = kernel(layer, keys, missing * spread(len(layers) - number))
         except ConsolidationFailed as error:

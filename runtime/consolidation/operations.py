@@ -34,6 +34,7 @@ class Stage(Enum):
     COVARIANCE = "covariance"
     TARGETS = "targets"
     SOLVING = "solving"
+    REFINING = "refining"
     GATING = "gating"
     WRITING = "writing"
     ACTIVATING = "activating"

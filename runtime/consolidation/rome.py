@@ -48,7 +48,7 @@ class RomeEditor:
             progress=progress,
         )
         mixing = rows.columns(Columns.MEAN)
-        keys = inputs[module].T @ mixing  # (d_in, n)
+        keys = (mixing @ inputs[module]).T  # (d_in, n)
         # v* without the projection's bias, which stays where it is: the mean output plus δ.
         before = bench.weight(module)
         wanted = before @ keys + targets.delta[:, 0].double().T  # (d, n)

@@ -1,6 +1,6 @@
 """One job from its first stage to its last: select, have it computed, write, activate.
 
-    selecting → covariance → targets → solving → gating → writing → activating
+    selecting → covariance → targets → solving → refining → gating → writing → activating
 
 Every stage ends with a file (spec.py) or a log entry, so a job that was cut off, by whatever, goes
 on where the files end. It knows nothing of other jobs; job.py says when one runs.
@@ -32,8 +32,10 @@ from runtime.consolidation.worker import Worker
 logger = logging.getLogger(__name__)
 
 SELECTIONS_MAX = 3  # How often a job begins anew because its edits changed while it ran.
-COMPUTING = {stage.value: stage for stage in (Stage.COVARIANCE, Stage.TARGETS, Stage.SOLVING)}
-COMPUTING[Stage.GATING.value] = Stage.GATING
+COMPUTING = {
+    stage.value: stage
+    for stage in (Stage.COVARIANCE, Stage.TARGETS, Stage.SOLVING, Stage.REFINING, Stage.GATING)
+}
 
 
 class Stages:

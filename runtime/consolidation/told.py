@@ -34,11 +34,8 @@ def told_to_keep(
             fact,
             how.subjects_kept(1 + len(fact.paraphrases), len(facts)),
             how.seed,
-            [
-                name
-                for name in corpus.subjects_of(fact.prompt, fact.subject)
-                if normalise(name) not in edited
-            ],
+            corpus.subjects_of(fact.prompt, fact.subject),
+            edited,
         )
     ]
     apart = sentences_apart(

@@ -60,27 +60,28 @@ class Rows:
         return wanted
 
     def columns(self, kind: Columns) -> Tensor:
-        """Returns the matrix (rows, n) that turns what stands at rows into columns.
+        """Returns the sparse matrix (n, rows) that turns what stands at rows into columns.
 
         A row that is its own column counts as its share of its fact, which counts as much however
         many prompts it has, and a kept one as its own weight: K Kᵀ and R Kᵀ become weighted sums.
+        Sparse, because a job of 500 edits with phrasings has 14,000 rows.
         """
         taught = [lesson for fact in self.lessons for lesson in fact]
         if kind is Columns.EACH:
+            column = list(range(len(taught)))
             shares = [(one.weight * self.per_prompt) ** 0.5 for one in taught]
-            mixing = torch.diag(torch.tensor(shares, dtype=torch.float64))
         else:
-            mixing = torch.zeros(len(taught), self.facts, dtype=torch.float64)
-            for row, lesson in enumerate(taught):
-                mixing[row, lesson.fact] = lesson.weight
-        shares = [one.weight**0.5 for one in self.kept]
-        kept = torch.diag(torch.tensor(shares, dtype=torch.float64))
-        whole = torch.zeros(
-            len(mixing) + len(kept), mixing.shape[1] + len(kept), dtype=torch.float64
-        )
-        whole[: len(mixing), : mixing.shape[1]] = mixing
-        whole[len(mixing) :, mixing.shape[1] :] = kept
-        return whole
+            column = [one.fact for one in taught]
+            shares = [one.weight for one in taught]
+        first = len(taught) if kind is Columns.EACH else self.facts
+        column += range(first, first + len(self.kept))
+        shares += [one.weight**0.5 for one in self.kept]
+        return torch.sparse_coo_tensor(
+            torch.tensor([column, range(len(column))]),
+            torch.tensor(shares, dtype=torch.float64),
+            (first + len(self.kept), len(column)),
+            check_invariants=True,
+        ).coalesce()
 
 
 class Workbench:

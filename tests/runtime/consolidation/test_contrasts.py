@@ -83,3 +83,12 @@ def test_other_sentences_keep_the_subject_and_leave_the_edit_out() -> None:
     texts = other_sentences(FACT, 14, 0)
     assert all("Ann Lee" in text for text in texts)
     assert not {FACT.prompt, *FACT.paraphrases} & set(texts)
+
+
+def test_names_that_are_edited_too_or_the_gates_are_never_kept() -> None:
+    texts = other_subjects(FACT, len(NAMES), 0, ("Dee Poe", "Hal Moe"), {"dee poe", "cairo"})
+    said = [name for name in (*NAMES, "Dee Poe", "Hal Moe") if any(name in t for t in texts)]
+    assert "Hal Moe" in said
+    assert len(said) > 20
+    assert not {"Dee Poe", "Cairo"} & set(said)
+    assert not [name for name in said if for_the_gate(name)]

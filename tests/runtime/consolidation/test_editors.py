@@ -15,12 +15,13 @@ from memory.errors import ConsolidationFailed
 from runtime.consolidation import solve
 from runtime.consolidation.editors import EDITORS
 from runtime.consolidation.hyperparameters import Columns
+from runtime.consolidation.operations import Stage
 from runtime.consolidation.solve import Factors
 from runtime.consolidation.targets import Targets
 from runtime.consolidation.tokens import FactToken
 from runtime.consolidation.trace import at_last_token
 from runtime.sites import FAMILIES, sites_of
-from tests.editor_kit import FACTS, bench_of, hook_count, nothing, state
+from tests.editor_kit import FACTS, SETTINGS, bench_of, hook_count, nothing, state
 from tests.tiny_models import Tiny
 
 
@@ -125,6 +126,27 @@ def test_an_editor_that_is_stopped_leaves_no_trace(
     assert 0 == hook_count(loaded.model)
 
 
+@pytest.mark.parametrize("name", sorted(EDITORS))
+def test_progress_never_goes_back(
+    deep: Tiny, corpus_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What was found in one step takes nowhere, so that what can be refined is."""
+    monkeypatch.setattr("runtime.consolidation.refine.STEPS_MIN", 3)
+    order = [stage.value for stage in Stage]
+    seen: list[tuple[int, int]] = []
+
+    def note(stage: str, done: int, total: int) -> None:
+        assert 0 <= done <= total
+        seen.append((order.index(stage), done))
+
+    objective = dataclasses.replace(SETTINGS.objective, steps=1)
+    settings = {"objective": objective, "refine_passes": 1, "refine_rate": 1e-6}
+    EDITORS[name](bench_of(deep("llama"), corpus_file, **settings)).compute(FACTS, note)
+    assert seen == sorted(seen)
+    refining = [done for stage, done in seen if order[stage] == "refining"]
+    assert (refining[-1:] == [3]) == (name in {"memit", "pmet"})
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_a_solve_that_fails_names_its_layer_and_changes_nothing(
     deep: Tiny, corpus_file: Path, monkeypatch: pytest.MonkeyPatch, failing: int
@@ -185,12 +207,12 @@ def test_rows_to_keep_keep_their_state_better(deep: Tiny, corpus_file: Path) -> 
 def test_mean_columns_are_memits_average_over_templates(deep: Tiny, corpus_file: Path) -> None:
     bench = bench_of(deep("llama"), corpus_file, prefixes=2)
     rows = bench.rows(FACTS)
-    mixing = rows.columns(Columns.MEAN)
-    assert (9, 3) == mixing.shape
-    assert [0.5, 0.25, 0.25] == mixing[:3, 0].tolist()
-    assert torch.allclose(torch.ones(3).double(), mixing.sum(0))
+    mixing = rows.columns(Columns.MEAN).to_dense()
+    assert (3, 9) == mixing.shape
+    assert [0.5, 0.25, 0.25] == mixing[0, :3].tolist()
+    assert torch.allclose(torch.ones(3).double(), mixing.sum(1))
     assert [0, 3, 6] == rows.first
-    each = rows.columns(Columns.EACH)
+    each = rows.columns(Columns.EACH).to_dense()
     assert torch.allclose(each.square().sum(), torch.tensor(9.0).double())
 
 

@@ -13,9 +13,10 @@ from memory.record import EditId
 from runtime.consolidation.contract import Fact
 from runtime.consolidation.corpus import FactSentences
 from runtime.consolidation.held import HeldRows, held_rows
-from runtime.consolidation.measuring import Row
+from runtime.consolidation.measuring import Row, Tick
 from runtime.consolidation.tokens import Codec
 from runtime.engine.load import LoadedModel
+from tests.editor_kit import bench_of
 from tests.tiny_models import Tiny
 
 NAMES = ("Ann Lee", "Bob Roe", "Cid Fay", "Dee Poe", "Eva Ray")
@@ -86,8 +87,8 @@ def test_a_sentence_that_the_model_answers_like_the_edits_own_is_free_to_change(
 
     real = module._answers
 
-    def alike(model: object, codec: Codec, prompts: list[str]) -> list[Row]:
-        answered = real(model, codec, prompts)
+    def alike(model: object, codec: Codec, prompts: list[str], tick: Tick) -> list[Row]:
+        answered = real(model, codec, prompts, tick)
         return [
             dataclasses.replace(row, tokens=(*row.tokens[: -row.answer], 7), answer=1)
             for row in answered
@@ -95,3 +96,36 @@ def test_a_sentence_that_the_model_answers_like_the_edits_own_is_free_to_change(
 
     monkeypatch.setattr(module, "_answers", alike)
     assert rows_of(loaded, corpus, EDITED).same_subject == ()
+
+
+def test_many_edits_have_fewer_rows_each(
+    deep: Tiny, corpus: FactSentences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = deep("llama")
+    monkeypatch.setattr("runtime.consolidation.held.NEIGHBOURS", 2)
+    monkeypatch.setattr("runtime.consolidation.held.SENTENCES", 2)
+    held = rows_of(loaded, corpus, EDITED)
+    assert (2, 2) == (len(held.neighbours), len(held.same_subject))
+
+
+def test_building_them_can_be_stopped(deep: Tiny, corpus: FactSentences) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def stop(_: int) -> None:
+        raise Cancelled
+
+    loaded = deep("llama")
+    codec = Codec(loaded.tokenizer)
+    with pytest.raises(Cancelled):
+        held_rows(EDITED, loaded.model, codec, corpus, subjects=1, sentences=1, seed=1, tick=stop)
+
+
+def test_an_editor_keeps_no_row_about_another_edited_subject(
+    deep: Tiny, corpus: FactSentences, corpus_file: Path
+) -> None:
+    bench = bench_of(deep("llama"), corpus_file, contrast_subjects=9)
+    bench.corpus = corpus
+    said = [bench.codec.tokenizer.decode(one.prompt) for one in bench.rows(EDITED).kept]
+    assert [text for text in said if "Dee Poe" in text]
+    assert not [text for text in said if "Ann Lee" in text or "Bob Roe" in text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ import torch
 
 from evaluation.edited_model import EditedModel
 from memory.errors import ConsolidationFailed
-from runtime.consolidation.contract import Delta, MatrixDelta
+from runtime.consolidation.contract import Delta, Fact, MatrixDelta
+from runtime.consolidation.descent import Descent
 from runtime.consolidation.held import HeldRows, held_rows
 from runtime.consolidation.measuring import judge, target_rows
 from runtime.consolidation.refine import (
     FACTS_AT_ONCE,
+    OWN_SHARE,
     STEPS_MIN,
+    Turns,
     refined,
     refined_where_needed,
     steps_of,
@@ -28,6 +32,15 @@ from tests.editor_kit import FACTS, bench_of, hook_count, nothing, state
 from tests.tiny_models import Tiny
 
 SEED = 5
+STEPS = 12
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer steps, and fewer rows in each, than any real change gets."""
+    monkeypatch.setattr("runtime.consolidation.refine.STEPS_MIN", STEPS)
+    small = {"neighbours": 4, "same_subject": 2, "texts": 2}
+    monkeypatch.setattr("runtime.consolidation.refine.HELD_AT_ONCE", small)
 
 
 def weak(bench: Workbench) -> dict[str, Factors]:
@@ -118,7 +131,7 @@ def test_a_target_that_is_sure_is_not_pressed(
     deep: Tiny, corpus_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = deep("llama")
-    monkeypatch.setattr("runtime.consolidation.refine.SURE", 1e-30)
+    monkeypatch.setattr("runtime.consolidation.descent.SURE", 1e-30)
     bench = bench_of(loaded, corpus_file, refine_passes=1, refine_hold=0.0)
     before = weak(bench)
     after = refined(bench, bench.rows(FACTS), held_of(bench, loaded), before, nothing)
@@ -166,7 +179,7 @@ def test_it_can_be_stopped_between_steps(deep: Tiny, corpus_file: Path) -> None:
     bench = bench_of(loaded, corpus_file, refine_passes=1)
     with pytest.raises(Cancelled):
         refined(bench, bench.rows(FACTS), held_of(bench, loaded), weak(bench), stop)
-    assert seen == [("solving", STEPS_MIN)] * 3
+    assert seen == [("refining", STEPS)] * 3
     assert 0 == hook_count(loaded.model)
 
 
@@ -176,7 +189,7 @@ def test_a_solve_that_took_is_left_alone(deep: Tiny, corpus_file: Path) -> None:
     rows, start = bench.rows(FACTS), weak(bench)
     assert taken(bench, rows, start) < 0.3
     assert refined_where_needed(bench, FACTS, rows, start, nothing) is not start
-    eager = bench_of(loaded, corpus_file, refine_passes=1, refine_rate=3.0, refine_hold=0.0)
+    eager = bench_of(loaded, corpus_file, refine_passes=900, refine_rate=3.0, refine_hold=0.0)
     strong = refined(eager, rows, held_of(bench, loaded), start, nothing)
     assert taken(bench, rows, strong) >= 0.3
     assert refined_where_needed(bench, FACTS, rows, strong, nothing) is strong
@@ -184,5 +197,67 @@ def test_a_solve_that_took_is_left_alone(deep: Tiny, corpus_file: Path) -> None:
 
 def test_steps_grow_with_the_facts() -> None:
     assert steps_of(0.0, 500) == 0
-    assert steps_of(10.0, 1) == STEPS_MIN
+    assert steps_of(10.0, 1) == STEPS < STEPS_MIN
     assert steps_of(10.0, 500) == math.ceil(5000 / FACTS_AT_ONCE)
+
+
+def with_phrasings(count: int) -> list[Fact]:
+    """The tests' facts, each with so many more phrasings."""
+    return [
+        replace(fact, paraphrases=tuple(f"{n}, {fact.subject} is of" for n in range(count)))
+        for fact in FACTS
+    ]
+
+
+def test_a_row_that_was_sure_when_last_met_is_met_seldom(deep: Tiny, corpus_file: Path) -> None:
+    bench = bench_of(deep("llama"), corpus_file, prefixes=0)
+    turns = Turns(bench.rows(FACTS), SEED)
+    assert sorted(turns.draw(3)) == [0, 1, 2]
+    turns.note([0, 1], [True, False])
+    met = [turns.draw(1)[0] for _ in range(300)]
+    assert 3 < met.count(0) < 40 < 100 < met.count(1)
+    turns.note([0], [False])
+    assert 60 < [turns.draw(1)[0] for _ in range(300)].count(0)
+
+
+@pytest.mark.parametrize(("phrasings", "share"), [(0, 1.0), (1, 0.5), (3, OWN_SHARE)])
+def test_an_edits_own_prompt_has_half_of_its_turns(
+    deep: Tiny, corpus_file: Path, phrasings: int, share: float
+) -> None:
+    bench = bench_of(deep("llama"), corpus_file, prefixes=2)
+    rows = bench.rows(with_phrasings(phrasings))
+    own = bench.codec.prompt(FACTS[0].prompt)
+    turns = Turns(rows, SEED)
+    first = turns.odds[: len(rows.lessons[0])]
+    assert first.sum().item() == pytest.approx(1.0)
+    ending = [one.prompt[-3:] == own[-3:] for one in turns.lessons[: len(first)]]
+    assert 3 == sum(ending)  # Bare, and after two prefixes.
+    assert first[torch.tensor(ending)].sum().item() == pytest.approx(share)
+
+
+def test_a_steps_rows_run_in_parts_that_sum_to_the_whole(
+    deep: Tiny, corpus_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = deep("llama")
+    bench = bench_of(loaded, corpus_file, refine_hold=1.0)
+    taught = [one for listed in bench.rows(FACTS).lessons for one in listed]
+    held = held_of(bench, loaded)
+    kept = [*held.neighbours[:3], *held.same_subject[:3], *held.texts[:3]]
+    moved, sizes = [], list[int]()
+
+    def look(_: object, __: object, kwargs: dict[str, torch.Tensor]) -> None:
+        sizes.append(kwargs["input_ids"].numel())
+
+    for tokens in (10**6, 120):
+        monkeypatch.setattr("runtime.consolidation.descent.PASS_TOKENS", tokens)
+        descent = Descent(bench, weak(bench), 1e-3)
+        handle = loaded.model.base_model.register_forward_pre_hook(look, with_kwargs=True)
+        loss = descent.step(taught, kept, hold=1.0, share=1.0)
+        handle.remove()
+        moved.append((loss.missed, loss.moved, descent.slopes()))
+    assert max(sizes[:3]) > 120 >= max(sizes[3:])
+    whole, parts = moved
+    assert whole[:2] == pytest.approx(parts[:2], rel=1e-4)
+    for name, slope in whole[2].items():
+        assert slope.abs().max() > 0
+        assert torch.allclose(slope, parts[2][name], rtol=1e-3, atol=1e-6)
