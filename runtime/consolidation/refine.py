@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FACTS_AT_ONCE = 64
 HELD_AT_ONCE = {"neighbours": 44, "same_subject": 12, "texts": 16}
-OWN_SHARE = 0.5  # Of a fact's turns, its own prompt's; its other phrasings share the rest.
+OWN_SHARE = 0.5  # Of a fact's turns, its bare prompt's; phrasings and prefixes share the rest.
 STEPS_MIN = 40  # Few facts need as many steps as many do, if not as many passes.
 RATE_END = 0.05  # Of the first rate, at the last step; a cosine between them.
 SURE_SHARE = 0.1  # Of a turn: a row that was sure when last met.
@@ -131,7 +131,7 @@ class Turns:
 
     def __init__(self, rows: Rows, seed: int) -> None:
         self.lessons: list[Lesson] = [one for listed in rows.lessons for one in listed]
-        weights = [weight for listed in rows.lessons for weight in _weights(rows, listed)]
+        weights = [weight for listed in rows.lessons for weight in _weights(listed)]
         self._weights = torch.tensor(weights, dtype=torch.float64)
         self._share = torch.ones_like(self._weights)
         self._draw = torch.Generator().manual_seed(seed)
@@ -152,15 +152,16 @@ class Turns:
             self._share[place] = SURE_SHARE if settled else 1.0
 
 
-def _weights(rows: Rows, listed: Sequence[Lesson]) -> list[float]:
-    """The weights of a fact's rows: those of its own prompt have OWN_SHARE, or all if alone."""
-    own = rows.of_own_prompt(listed)
-    total = sum(one.weight for one, is_own in zip(listed, own, strict=True) if is_own)
-    share = max(OWN_SHARE, total)
-    rest = (1.0 - share) / max(1.0 - total, 1e-9)
-    return [
-        one.weight * (share / total if is_own else rest)
-        for one, is_own in zip(listed, own, strict=True)
+def _weights(listed: Sequence[Lesson]) -> list[float]:
+    """Returns the odds of a fact's rows: OWN_SHARE for its own prompt, bare, where there are more.
+
+    Efficacy is asked there. With phrasings and prefixes by their weights, each prompt of four would
+    be met a quarter as often as one alone.
+    """
+    own = max(OWN_SHARE, listed[0].weight)
+    rest = sum(one.weight for one in listed[1:])
+    return [own if len(listed) > 1 else 1.0] + [
+        one.weight * (1.0 - own) / rest for one in listed[1:]
     ]
 
 

@@ -139,11 +139,12 @@ def at_last_token(
 ) -> Seen:
     """Returns what the named modules take in and give out at each row's last token, (n, d) each.
 
-    Rows are padded on the right, which a causal model never looks at.
+    Rows alike in length share a pass, padded on the right, where a causal model never looks.
     """
     parts: list[Seen] = []
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
     for start in range(0, len(rows), batch_rows):
-        chunk = rows[start : start + batch_rows]
+        chunk = [rows[place] for place in order[start : start + batch_rows]]
         width = max(map(len, chunk))
         ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in chunk])
         last = torch.tensor([len(row) - 1 for row in chunk])
@@ -157,7 +158,8 @@ def at_last_token(
                 {name: seen.outputs[name].flatten(0, -2)[places] for name in outputs},
             )
         )
+    back = torch.tensor(order).argsort()
     return Seen(
-        {name: torch.cat([part.inputs[name] for part in parts]) for name in inputs},
-        {name: torch.cat([part.outputs[name] for part in parts]) for name in outputs},
+        {name: torch.cat([part.inputs[name] for part in parts])[back] for name in inputs},
+        {name: torch.cat([part.outputs[name] for part in parts])[back] for name in outputs},
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from errata.job_meter import STAGES
 from errata.records import to_line, to_record
 from errata.results import (
     Answer,
@@ -25,6 +26,7 @@ from errata.results import (
 from errata.show import Screen, bytes_text, one_line, printable, when
 from errata.show_edits import show_edits
 from errata.show_route import budget_text, route_note
+from runtime.consolidation.operations import Stage
 
 USED = ScoredEdit(
     name="namespaces/default/edits/messi",
@@ -198,3 +200,7 @@ def test_what_has_no_json_form_is_a_programmer_s_error() -> None:
         to_line({"x": object()})
     with pytest.raises(TypeError, match="EditState"):
         to_record(EditState.ACTIVE)
+
+
+def test_every_stage_of_a_job_has_words() -> None:
+    assert [stage.value for stage in Stage] == list(STAGES)
