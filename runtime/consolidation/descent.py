@@ -25,7 +25,7 @@ from runtime.consolidation.trace import replaced
 if TYPE_CHECKING:
     from runtime.consolidation.workbench import Workbench
 
-SURE = 0.95
+SURE = 0.8
 PASS_TOKENS = 1024  # Of one pass with a slope, padding included; one row may be longer.
 ADAM_BETAS = (0.9, 0.999)
 

@@ -51,6 +51,7 @@ class Hyperparameters:
     contrast_subjects_few: int = 0  # at least so many other subjects a prompt,
     contrast_weight_few: float = 1.0  # which count at least so much.
     refine_passes: float = 0.0  # MEMIT, PMET: over the facts, of descent after the solve; 0: none.
+    refine_passes_given: float = 0.0  # At least so many, for facts given in more phrasings.
     refine_below: float = 0.97  # Share of facts taken by the solve from which it is left alone.
     refine_rate: float = 0.03  # In units of what the solve writes (root mean square), a step.
     refine_hold: float = 1.0  # What a nat of change of what should stay weighs beside one missed.
@@ -170,7 +171,8 @@ TABLE: dict[tuple[str, int, int], Hyperparameters] = {
         contrast_subjects_few=10,
         contrast_weight_few=4.0,
         refine_passes=20.0,
-        refine_hold=5.0,
+        refine_passes_given=32.0,
+        refine_hold=6.0,
         nullspace_threshold=0.3,
         nullspace_ridge=0.1,
         answers_end=True,
@@ -252,6 +254,7 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "contrast_subjects": (0 <= values.contrast_subjects <= 50, "0 to 50"),
         "contrast_sentences": (0 <= values.contrast_sentences <= 14, "0 to 14"),
         "refine_passes": (0 <= values.refine_passes <= 10_000, "0 to 10000"),
+        "refine_passes_given": (0 <= values.refine_passes_given <= 10_000, "0 to 10000"),
         "refine_below": (0 <= values.refine_below <= 1.01, "0 to 1.01 (always)"),
         "refine_rate": (0 < values.refine_rate <= 100, "above 0, at most 100"),
         "refine_hold": (values.refine_hold >= 0, "0 or more"),

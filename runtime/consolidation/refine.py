@@ -26,6 +26,7 @@ from memory.errors import ConsolidationFailed
 from runtime.consolidation.contract import Fact, Progress
 from runtime.consolidation.descent import Descent
 from runtime.consolidation.held import Held, HeldRows, held_rows
+from runtime.consolidation.hyperparameters import Hyperparameters
 from runtime.consolidation.measuring import Row, judge
 from runtime.consolidation.solve import Factors
 from runtime.consolidation.tokens import Lesson
@@ -42,9 +43,13 @@ RATE_END = 0.05  # Of the first rate, at the last step; a cosine between them.
 SURE_SHARE = 0.1  # Of a turn: a row that was sure when last met.
 
 
-def steps_of(passes: float, facts: int) -> int:
-    """Returns how many steps `passes` over so many facts take; 0 for none."""
-    return max(STEPS_MIN, math.ceil(passes * facts / FACTS_AT_ONCE)) if passes > 0 else 0
+def steps_of(how: Hyperparameters, facts: Sequence[Sequence[Lesson]], per_prompt: int) -> int:
+    """Returns how many steps the settings' passes over facts take; 0 for none."""
+    if not how.refine_passes:
+        return 0
+    given = max(how.refine_passes, how.refine_passes_given)
+    turns = sum(given if len(one) > per_prompt else how.refine_passes for one in facts)
+    return max(STEPS_MIN, math.ceil(turns / FACTS_AT_ONCE))
 
 
 def refined_where_needed(
@@ -62,7 +67,7 @@ def refined_where_needed(
     how = bench.settings
     if not how.refine_passes or taken(bench, rows, changes) >= how.refine_below:
         return changes
-    steps = steps_of(how.refine_passes, rows.facts)
+    steps = steps_of(how, rows.lessons, rows.per_prompt)
     held = held_rows(
         facts,
         bench.model,
@@ -102,7 +107,7 @@ def refined(
     `progress` raises.
     """
     how = bench.settings
-    steps = steps_of(how.refine_passes, rows.facts)
+    steps = steps_of(how, rows.lessons, rows.per_prompt)
     if not steps:
         return dict(changes)
     descent = Descent(bench, changes, how.refine_rate)

@@ -25,9 +25,10 @@ from runtime.consolidation.refine import (
     taken,
 )
 from runtime.consolidation.solve import Factors
+from runtime.consolidation.tokens import Lesson
 from runtime.consolidation.workbench import Workbench
 from runtime.engine.load import LoadedModel
-from tests.editor_kit import FACTS, bench_of, hook_count, nothing, state
+from tests.editor_kit import FACTS, SETTINGS, bench_of, hook_count, nothing, state
 from tests.tiny_models import Tiny
 
 SEED = 5
@@ -194,10 +195,20 @@ def test_a_solve_that_took_is_left_alone(deep: Tiny, corpus_file: Path) -> None:
     assert refined_where_needed(bench, FACTS, rows, strong, nothing) is strong
 
 
-def test_steps_grow_with_the_facts() -> None:
-    assert steps_of(0.0, 500) == 0
-    assert steps_of(10.0, 1) == STEPS < STEPS_MIN
-    assert steps_of(10.0, 500) == math.ceil(5000 / FACTS_AT_ONCE)
+def test_steps_grow_with_the_facts_and_with_phrasings(deep: Tiny, corpus_file: Path) -> None:
+    bench = bench_of(deep("llama"), corpus_file, prefixes=1)
+    alone, phrased = bench.rows(FACTS).lessons, bench.rows(with_phrasings(2)).lessons
+
+    def steps(passes: float, given: float, facts: list[list[Lesson]]) -> int:
+        how = replace(SETTINGS, refine_passes=passes, refine_passes_given=given)
+        return steps_of(how, facts, 2)
+
+    assert steps(0.0, 9.0, phrased) == 0
+    assert steps(10.0, 0.0, alone) == STEPS < STEPS_MIN
+    assert steps(500.0, 900.0, alone) == math.ceil(1500 / FACTS_AT_ONCE)
+    assert steps(500.0, 900.0, phrased) == math.ceil(2700 / FACTS_AT_ONCE)
+    assert steps(500.0, 0.0, phrased) == math.ceil(1500 / FACTS_AT_ONCE)
+    assert steps(500.0, 900.0, [phrased[0], alone[1]]) == math.ceil(1400 / FACTS_AT_ONCE)
 
 
 def with_phrasings(count: int) -> list[Fact]:
