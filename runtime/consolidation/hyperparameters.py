@@ -55,6 +55,7 @@ class Hyperparameters:
     refine_below: float = 0.97  # Share of facts taken by the solve from which it is left alone.
     refine_rate: float = 0.03  # In units of what the solve writes (root mean square), a step.
     refine_hold: float = 1.0  # What a nat of change of what should stay weighs beside one missed.
+    refine_hold_given: float = 0.0  # At least so much, for facts given in more phrasings.
     refine_subjects: int = 6  # Held: each prompt about so many other subjects.
     refine_sentences: int = 6  # Held: so many other sentences about each subject.
     answers_end: bool = False  # The model was taught to end its answers: the end is a target too.
@@ -172,7 +173,8 @@ TABLE: dict[tuple[str, int, int], Hyperparameters] = {
         contrast_weight_few=4.0,
         refine_passes=20.0,
         refine_passes_given=40.0,
-        refine_hold=8.0,
+        refine_hold=2.0,
+        refine_hold_given=8.0,
         nullspace_threshold=0.3,
         nullspace_ridge=0.1,
         answers_end=True,
@@ -258,6 +260,7 @@ def checked(values: Hyperparameters, blocks: int | None = None) -> Hyperparamete
         "refine_below": (0 <= values.refine_below <= 1.01, "0 to 1.01 (always)"),
         "refine_rate": (0 < values.refine_rate <= 100, "above 0, at most 100"),
         "refine_hold": (values.refine_hold >= 0, "0 or more"),
+        "refine_hold_given": (values.refine_hold_given >= 0, "0 or more"),
         "refine_subjects": (0 <= values.refine_subjects <= 50, "0 to 50"),
         "refine_sentences": (0 <= values.refine_sentences <= 14, "0 to 14"),
         "contrast_sentences_given": (0 <= values.contrast_sentences_given <= 14, "0 to 14"),

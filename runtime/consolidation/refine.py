@@ -52,6 +52,12 @@ def steps_of(how: Hyperparameters, facts: Sequence[Sequence[Lesson]], per_prompt
     return max(STEPS_MIN, math.ceil(turns / FACTS_AT_ONCE))
 
 
+def hold_of(how: Hyperparameters, facts: Sequence[Sequence[Lesson]], per_prompt: int) -> float:
+    """Returns what holding weighs: the mean over facts, which press harder in more phrasings."""
+    given = max(how.refine_hold, how.refine_hold_given)
+    return sum(given if len(one) > per_prompt else how.refine_hold for one in facts) / len(facts)
+
+
 def refined_where_needed(
     bench: Workbench,
     facts: Sequence[Fact],
@@ -112,13 +118,14 @@ def refined(
         return dict(changes)
     descent = Descent(bench, changes, how.refine_rate)
     turns, stay = Turns(rows, how.seed), _held_in_turn(held, how.seed)
+    hold = hold_of(how, rows.lessons, rows.per_prompt)
     for step in range(steps):
         progress("refining", step, steps)
         chosen = turns.draw(min(FACTS_AT_ONCE, rows.facts))
         found = descent.step(
             [turns.lessons[place] for place in chosen],
             next(stay),
-            hold=how.refine_hold,
+            hold=hold,
             share=_rate_share(step, steps),
         )
         if not found.finite:

@@ -19,6 +19,7 @@ from runtime.consolidation.refine import (
     FACTS_AT_ONCE,
     STEPS_MIN,
     Turns,
+    hold_of,
     refined,
     refined_where_needed,
     steps_of,
@@ -209,6 +210,16 @@ def test_steps_grow_with_the_facts_and_with_phrasings(deep: Tiny, corpus_file: P
     assert steps(500.0, 900.0, phrased) == math.ceil(2700 / FACTS_AT_ONCE)
     assert steps(500.0, 0.0, phrased) == math.ceil(1500 / FACTS_AT_ONCE)
     assert steps(500.0, 900.0, [phrased[0], alone[1]]) == math.ceil(1400 / FACTS_AT_ONCE)
+
+
+def test_facts_in_more_phrasings_are_held_harder(deep: Tiny, corpus_file: Path) -> None:
+    bench = bench_of(deep("llama"), corpus_file, prefixes=1)
+    alone, phrased = bench.rows(FACTS).lessons, bench.rows(with_phrasings(2)).lessons
+    how = replace(SETTINGS, refine_hold=2.0, refine_hold_given=8.0)
+    assert hold_of(how, alone, 2) == 2.0
+    assert hold_of(how, phrased, 2) == 8.0
+    assert hold_of(how, [phrased[0], alone[1], alone[0]], 2) == 4.0
+    assert hold_of(replace(how, refine_hold=9.0), phrased, 2) == 9.0
 
 
 def with_phrasings(count: int) -> list[Fact]:
