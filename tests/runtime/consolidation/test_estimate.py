@@ -20,7 +20,7 @@ from runtime.engine.transformers_engine import TransformersEngine
 from tests.consolidation_kit import load_tiny
 from tests.tiny_models import save_tiny_model
 
-PEAKS_MIB = {500: 2699}
+PEAKS_MIB = {500: 1554}
 
 
 @pytest.fixture(scope="module")
