@@ -62,8 +62,6 @@ def _measures(  # noqa: PLR0917  # All that the figures are made of.
         one.logprob - other.logprob
         for one, other in zip(found.targets.before, found.targets.after, strict=True)
     ]
-    before_nats, after_nats = found.nats
-    ratio = math.exp(min(after_nats - before_nats, 50.0)) if probes.texts else None
     targets, others = found.targets, found.paraphrases
     return [
         _least(
@@ -80,37 +78,7 @@ def _measures(  # noqa: PLR0917  # All that the figures are made of.
             limits.generalization_min,
             len(said),
         ),
-        _least(
-            "neighbours",
-            None,
-            found.neighbours.kept(),
-            limits.neighbours_min,
-            len(probes.neighbours),
-        ),
-        _most("bleeding", None, _mean(found.bled), limits.bleeding_max, len(found.bled)),
-        _most(
-            "drift_nats",
-            None,
-            found.neighbours.drift_nats(),
-            limits.drift_nats_max,
-            len(probes.neighbours),
-        ),
-        _least(
-            "same_subject",
-            None,
-            found.same_subject.kept(),
-            limits.same_subject_min,
-            len(found.same_subject.after),
-        ),
-        _least("told_to_keep", None, found.told.kept(), limits.told_to_keep_min, len(probes.told)),
-        _most(
-            "told_drift_nats",
-            None,
-            found.told.drift_nats(),
-            limits.told_drift_nats(len(facts)),
-            len(probes.told),
-        ),
-        _most("perplexity_ratio", None, ratio, limits.perplexity_ratio_max, len(probes.texts)),
+        *_left_alone(found, probes, limits, len(facts)),
         _least(
             "former",
             None,
@@ -119,6 +87,24 @@ def _measures(  # noqa: PLR0917  # All that the figures are made of.
             len(again),
         ),
         _most("harm_nats", None, max(harm, default=None), limits.harm_nats_max, len(harm)),
+    ]
+
+
+def _left_alone(found: Findings, probes: Probes, limits: GateLimits, edits: int) -> list[Measure]:
+    """What must stay: of which no editor was told first, then what it was told to keep."""
+    near, same, told = found.neighbours, found.same_subject, found.told
+    near_count, told_count = len(probes.neighbours), len(probes.told)
+    before_nats, after_nats = found.nats
+    ratio = math.exp(min(after_nats - before_nats, 50.0)) if probes.texts else None
+    told_drift_max = limits.told_drift_nats(edits)
+    return [
+        _least("neighbours", None, near.kept(), limits.neighbours_min, near_count),
+        _most("bleeding", None, _mean(found.bled), limits.bleeding_max, len(found.bled)),
+        _most("drift_nats", None, near.drift_nats(), limits.drift_nats_max, near_count),
+        _least("same_subject", None, same.kept(), limits.same_subject_min, len(same.after)),
+        _least("told_to_keep", None, told.kept(), limits.told_to_keep_min, told_count),
+        _most("told_drift_nats", None, told.drift_nats(), told_drift_max, told_count),
+        _most("perplexity_ratio", None, ratio, limits.perplexity_ratio_max, len(probes.texts)),
     ]
 
 
