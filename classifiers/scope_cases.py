@@ -34,8 +34,9 @@ NEAR_NAMES, NEAR_QUESTIONS = 2, 1
 VARIANTS = 2  # Of the edit's name; half of them in the edit's own words.
 VARIED_SHARE = 0.12
 IN_SCOPE = ("own_phrase", "edit_prompt", "name_variant")
+DENIED = "denied"
 LESSON_KINDS = (
-    "denied", "comparison", "detour", "longer_name", "generic", "elsewhere", "as_answer",
+    DENIED, "comparison", "detour", "longer_name", "generic", "elsewhere", "as_answer",
     "distraction", "running_text",
 )  # fmt: skip
 
@@ -87,7 +88,8 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
     for text in _same_words(phrase, relation, lessons.taught, random):
         yield case("same_words", text, asked=None)
     # A denial for every edit, and three more lesson kinds; all come up over many edits.
-    for kind in ("denied", *random.sample(LESSON_KINDS[1:], 3)):
+    more = [kind for kind in LESSON_KINDS if kind != DENIED]
+    for kind in (DENIED, *random.sample(more, 3)):
         text = out_of_scope(kind, told, lessons, random)
         # Most of these name somebody else as well, whom the pool may hold an edit about.
         yield case(kind, text, asked=None, subject="")
