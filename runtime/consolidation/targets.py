@@ -23,6 +23,9 @@ from runtime.consolidation.tokens import Lesson
 from runtime.sites import Sites
 
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
+# Of one pass on a CPU. The C library maps larger tensors anew at every step (above 32 MiB), and the
+# page faults take longer than the arithmetic: batches of 64 facts half the speed of those of 16.
+LOGITS_BYTES_MAX = 24 * 2**20
 REFILL_SHARE = 0.5  # A batch is made anew when at most this share of it is still at work.
 
 
@@ -37,7 +40,7 @@ class Objective:
     kl_factor: float = 0.0625
     clamp_factor: float = 0.75  # The largest |δ| as a share of the state's own norm.
     stop_loss: float = 0.05  # Nats; ROME's and MEMIT's code stop a fact there.
-    batch_facts: int = 64
+    batch_facts: int = 64  # At most; on a CPU fewer where a pass's logits grow too large.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +78,15 @@ def find_targets(
     should stay, one a fact, or none. `initial` (n, s, d) set the largest norm and the rate. Changes
     nothing. Raises ConsolidationFailed for a loss that is not finite, and what `progress` raises.
     """
-    work = _Work(model=model, sites=sites, place=place, lessons=lessons, essence=essence)
+    work = Work(model=model, sites=sites, place=place, lessons=lessons, essence=essence)
     search = _Search(work, initial.float().cpu(), objective)
     count = len(lessons)
+    at_once = facts_at_once(work, objective.batch_facts)
     # Alike in length side by side: what is longer than the others of a batch costs all of them.
     waiting = sorted(range(count), key=lambda fact: _replayed_columns(lessons[fact]))
     active: list[int] = []
     while waiting or active:
-        room = objective.batch_facts - len(active)
+        room = at_once - len(active)
         active, waiting = active + waiting[:room], waiting[room:]
         active = search.work(active)
         progress(count - len(waiting) - len(active), count)
@@ -95,7 +99,7 @@ def find_targets(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class Work:
     """What does not change while targets are sought."""
 
     model: Any
@@ -105,10 +109,20 @@ class _Work:
     essence: Sequence[Lesson]
 
 
+def facts_at_once(work: Work, batch_facts: int) -> int:
+    """Returns how many facts a batch takes: `batch_facts`; on a CPU by LOGITS_BYTES_MAX at most."""
+    if work.model.device.type != "cpu" or not work.lessons:
+        return batch_facts
+    predicted = sum(len(row.answer) for rows in work.lessons for row in rows) + len(work.essence)
+    vocabulary = work.model.get_output_embeddings().weight.shape[0]
+    each = predicted / len(work.lessons) * vocabulary * 4  # float32
+    return max(1, min(batch_facts, int(LOGITS_BYTES_MAX / each)))
+
+
 class _Search:
     """The state of the optimisation: δ and Adam's moments of every fact."""
 
-    def __init__(self, work: _Work, initial: Tensor, objective: Objective) -> None:
+    def __init__(self, work: Work, initial: Tensor, objective: Objective) -> None:
         self._work, self._how = work, objective
         norm = initial.norm(dim=-1, keepdim=True)  # (n, s, 1)
         self._limit = objective.clamp_factor * norm
@@ -172,7 +186,7 @@ class _Search:
 class _Batch:
     """Some facts' rows, prepared once."""
 
-    def __init__(self, work: _Work, facts: list[int]) -> None:
+    def __init__(self, work: Work, facts: list[int]) -> None:
         model, place, lessons, essence = work.model, work.place, work.lessons, work.essence
         self._count, self._inside = len(facts), place.inside
         taught = [(i, row) for i, fact in enumerate(facts) for row in lessons[fact]]

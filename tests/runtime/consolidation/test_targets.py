@@ -12,7 +12,14 @@ from torch import Tensor
 
 from memory.errors import ConsolidationFailed
 from runtime.consolidation.replay import Replay
-from runtime.consolidation.targets import Objective, Place, Targets, find_targets
+from runtime.consolidation.targets import (
+    Objective,
+    Place,
+    Targets,
+    Work,
+    facts_at_once,
+    find_targets,
+)
 from runtime.consolidation.tokens import Lesson
 from runtime.consolidation.trace import at_last_token, hooked
 from runtime.engine.load import LoadedModel
@@ -203,3 +210,25 @@ def test_progress_can_stop_the_search(tiny: Tiny) -> None:
             objective=Objective(steps=3, kl_factor=0.0, batch_facts=2),
             progress=stop,
         )
+
+
+def test_a_large_vocabulary_makes_batches_small_and_changes_no_target(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = tiny("llama")
+    work = Work(
+        model=loaded.model, sites=sites_of(loaded.model), place=Place(first=1), lessons=FACTS,
+        essence=(),
+    )  # fmt: skip
+    assert facts_at_once(work, 3) == 3
+    together = find(loaded, FACTS, batch_facts=5)
+    predicted = sum(len(row.answer) for rows in FACTS for row in rows) / len(FACTS)
+    vocabulary = loaded.model.get_output_embeddings().weight.shape[0]
+    room = int(2.5 * predicted * vocabulary * 4)
+    monkeypatch.setattr("runtime.consolidation.targets.LOGITS_BYTES_MAX", room)
+    assert facts_at_once(work, 5) == 2
+    apart = find(loaded, FACTS, batch_facts=5)
+    assert apart.took == together.took
+    assert torch.allclose(apart.delta, together.delta, atol=1e-3)
+    monkeypatch.setattr("runtime.consolidation.targets.LOGITS_BYTES_MAX", 1)
+    assert facts_at_once(work, 5) == 1
