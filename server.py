@@ -233,7 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Every setting can also be given as ERRATA_SECTION__FIELD or in a TOML file.",
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
-    parser.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:50051")
+    parser.add_argument(
+        "--listen", "--address", metavar="HOST:PORT", help="default 127.0.0.1:50051"
+    )
     parser.add_argument("--model", metavar="NAME_OR_PATH", help="hub name or folder of a model")
     parser.add_argument(
         "--counterfactual",

@@ -100,7 +100,13 @@ Candidates = Annotated[
 ]
 Listen = Annotated[
     str | None,
-    _flag("HOST:PORT", "Where to listen; port 0 takes a free one.", "127.0.0.1:50051"),
+    _flag(
+        "HOST:PORT",
+        "Where to listen; port 0 takes a free one.",
+        "127.0.0.1:50051",
+        "--listen",
+        "--address",  # As every command that asks a server calls it.
+    ),
 ]
 Insecure = Annotated[
     bool | None,

@@ -84,10 +84,11 @@ def test_print_config_is_a_configuration_file(tmp_path: Path) -> None:
     file.write_text(ran.out, encoding="utf-8")
     again = run_command("serve", "--config", str(file), "--print-config", "--json").record
     assert tree["server"] == {k: v for k, v in again["server"].items() if v is not None}
-    flag = run_command(
-        "serve", "--config", str(file), "--listen", "127.0.0.1:7", "--print-config", "--json"
-    )
-    assert "127.0.0.1:7" == flag.record["server"]["listen"]  # Flags win over the file.
+    for name in ("--listen", "--address"):  # Other commands know the second name alone.
+        flag = run_command(
+            "serve", "--config", str(file), name, "127.0.0.1:7", "--print-config", "--json"
+        )
+        assert "127.0.0.1:7" == flag.record["server"]["listen"]  # Flags win over the file.
 
 
 def test_print_config_writes_budgets_of_namespaces_as_toml(
