@@ -47,8 +47,8 @@ class Hyperparameters:
         0  # At least so many, of a fact that is given in more phrasings.
     )
     contrast_weight: float = 1.0  # What a prompt's row of these counts beside one of a fact's.
-    few_facts: int = 0  # A change of at most so many keeps more, of facts given in more phrasings:
-    contrast_subjects_few: int = 0  # at least so many other subjects a prompt,
+    few_facts: int = 0  # A change of so many keeps more, of facts given in more phrasings:
+    contrast_subjects_few: int = 0  # at least so many other subjects a prompt, more facts fewer,
     contrast_weight_few: float = 1.0  # which count at least so much.
     refine_passes: float = 0.0  # MEMIT, PMET: over the facts, of descent after the solve; 0: none.
     refine_passes_given: float = 0.0  # At least so many, for facts given in more phrasings.
@@ -77,17 +77,25 @@ class Hyperparameters:
         return max(self.contrast_sentences, given)
 
     def subjects_kept(self, phrasings: int, facts: int) -> int:
-        """Returns how many other subjects each prompt of a fact keeps."""
-        few = phrasings > 1 and facts <= self.few_facts
-        return max(self.contrast_subjects, self.contrast_subjects_few if few else 0)
+        """Returns how many other subjects each prompt of a fact keeps.
+
+        More facts than `few_facts` share as many as those keep, so that memory stays bounded.
+        """
+        if phrasings < 2 or not self.few_facts:
+            return self.contrast_subjects
+        shared = self.contrast_subjects_few * self.few_facts // max(facts, self.few_facts)
+        return max(self.contrast_subjects, shared)
 
     def kept_weight(self, phrasings: int, facts: int) -> float:
         """Returns what one of a fact's kept rows counts, as one of its prompts' share of the fact.
 
         Few facts can afford that what is near them stays; many press on one another.
         """
-        few = phrasings > 1 and facts <= self.few_facts
-        return max(self.contrast_weight, self.contrast_weight_few if few else 0.0) / phrasings
+        few = facts <= self.few_facts or (
+            self.subjects_kept(phrasings, facts) > self.contrast_subjects
+        )
+        weight = self.contrast_weight_few if phrasings > 1 and few else 0.0
+        return max(self.contrast_weight, weight) / phrasings
 
     def as_settings(self) -> dict[str, object]:
         """Returns all values as plain ones, for an edition's record."""

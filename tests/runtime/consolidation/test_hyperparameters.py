@@ -120,10 +120,11 @@ def test_few_facts_given_in_more_phrasings_keep_more_of_what_is_near_them() -> N
     few = with_changes(
         base, {"few_facts": 50, "contrast_subjects_few": 6, "contrast_weight_few": 4.0}
     )
-    cases = [(4, 1), (4, 50), (4, 51), (1, 1)]  # Phrasings, facts.
-    assert [few.subjects_kept(*case) for case in cases] == [6, 6, 2, 2]
-    assert [few.kept_weight(*case) for case in cases] == [1.0, 1.0, 0.25, 1.0]
-    assert [base.subjects_kept(*case) for case in cases] == [2] * 4
+    cases = [(4, 1), (4, 50), (4, 51), (4, 100), (4, 150), (1, 1)]  # Phrasings, facts.
+    # More facts share the 50 * 6 that 50 keep, until each keeps what any fact does.
+    assert [few.subjects_kept(*case) for case in cases] == [6, 6, 5, 3, 2, 2]
+    assert [few.kept_weight(*case) for case in cases] == [1.0, 1.0, 1.0, 1.0, 0.25, 1.0]
+    assert [base.subjects_kept(*case) for case in cases] == [2] * 6
     more = with_changes(few, {"contrast_subjects": 9, "contrast_weight": 8.0})
     assert (more.subjects_kept(4, 1), more.kept_weight(4, 1)) == (9, 2.0)
     with pytest.raises(InvalidInput, match="few_facts is -1"):
