@@ -17,12 +17,28 @@ CONFIDENCE = 0.95
 _BISECTIONS = 60
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """What pooling adjacent violators leaves, all (b,): scores' bounds and means, probabilities."""
+
+    lowest: Floats
+    highest: Floats
+    means: Floats
+    values: Floats
+
+
 def isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
     """Fits a non-decreasing step curve (n,) -> knots (m,) and probabilities (m,), m <= n.
 
     Pool-adjacent-violators, Ayer et al. 1955. Each block's probability is shrunk by one virtual
     observation of either class, so that no finite sample yields 0 or 1.
     """
+    blocks = _pooled(scores, labels)
+    knots = np.stack([blocks.lowest, blocks.highest], axis=1).ravel()
+    return knots, np.repeat(blocks.values, 2)
+
+
+def _pooled(scores: Floats, labels: Floats) -> _Blocks:
     order = np.argsort(scores, kind="stable")
     sums: list[float] = []
     counts: list[float] = []
@@ -38,8 +54,10 @@ def isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
             counts[-2:] = [counts[-2] + counts[-1]]
             edges[-2:] = [(edges[-2][0], edges[-1][1])]
     values = np.maximum.accumulate([(s + 1) / (c + 2) for s, c in zip(sums, counts, strict=True)])
-    knots = np.array([edge for block in edges for edge in block])
-    return knots, np.repeat(values, 2)
+    lowest, highest = np.array(edges).T
+    begins = np.cumsum([0, *counts[:-1]]).astype(np.int64)
+    means = np.add.reduceat(scores[order], begins) / np.array(counts)
+    return _Blocks(lowest, highest, np.clip(means, lowest, highest), values)
 
 
 def apply_isotonic(scores: Floats, knots: Floats, values: Floats) -> Floats:
@@ -119,8 +137,14 @@ class Curve:
 
 
 def fit_curve(scores: Floats, labels: Floats) -> Curve:
-    """Fits a curve with a slight slope on its flat stretches, so that scores keep their order."""
-    knots, values = isotonic(scores, labels)
+    """Fits a curve that rises from each block's mean to the next one's, so that scores differ.
+
+    Centred isotonic regression, Oron & Flournoy 2017 (Statistics in Biopharmaceutical Research 9),
+    with a slight slope where two blocks' probabilities agree and beyond the outermost means.
+    """
+    blocks = _pooled(scores, labels)
+    knots = np.concatenate([blocks.lowest[:1], blocks.means, blocks.highest[-1:]])
+    values = np.concatenate([blocks.values[:1], blocks.values, blocks.values[-1:]])
     return Curve(knots=knots, values=values + 1e-6 * np.arange(len(values)) / max(1, len(values)))
 
 

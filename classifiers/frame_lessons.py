@@ -18,7 +18,8 @@ from classifiers.phrasebook import Phrasebook
 IN_SCOPE = "in_scope"
 IN_SCOPE_SHARE = 0.45
 CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.06
-REPHRASED_SHARE, INVERSE_SHARE = 0.2, 0.5
+FRAGMENT_SHARE = 0.05  # Of queries, those behind words of a heading or menu that no mark ends.
+REPHRASED_SHARE, INVERSE_SHARE = 0.2, 0.25
 FREQUENT_SHARE = 0.32  # Of lessons, those about a relation of benchmark-like edits.
 OPPOSED_TAUGHT = 0.2  # Of lessons, those about a relation that is easily taken for another.
 OPPOSED_SHARE = 0.45  # Of other relations, those it is easily taken for, where there are any.
@@ -26,12 +27,12 @@ NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
 SAME_WORDS_SHARE, OTHER_QUESTION_SHARE = 0.5, 0.25  # Of what is asked after the edit's sentence.
 # Kinds of out-of-scope queries and how often each is drawn.
 OUT_OF_SCOPE: Mapping[str, float] = {
-    "other_relation": 0.55,
+    "other_relation": 0.5,
     "distraction": 0.1,
-    "denied": 0.07,
+    "denied": 0.1,
     "comparison": 0.03,
     "detour": 0.05,
-    "longer_name": 0.05,
+    "longer_name": 0.07,
     "generic": 0.05,
     "elsewhere": 0.04,
     "as_answer": 0.03,
@@ -170,6 +171,8 @@ def put(phrase: str, relation: str, target: str, material: Material, random: Ran
         text = wording.as_chat(phrase, random)
     else:
         text = phrase
+    if material.sentences and random.random() < FRAGMENT_SHARE:
+        text = wording.after_fragment(text, random.choice(material.sentences), random)
     return wording.slip(text, random) if random.random() < SLIP_SHARE else text
 
 
@@ -189,7 +192,7 @@ def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> s
         whom = random.choice((f"the {noun} of {{}}", f"{{}}'s {noun}"))
         text = asked.replace("{}", whom)
     elif kind == "longer_name":
-        text = asked.replace("{}", wording.lengthen("{}", random))
+        text = asked.replace("{}", wording.lengthen("{}", random, material.names))
     elif kind == "generic":
         text = random.choice(wording.GENERIC)
     elif kind == "elsewhere":

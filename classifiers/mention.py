@@ -28,6 +28,8 @@ _ABBREVIATION = re.compile(
     r"(?:\b[A-Z]|\b(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt|No|vs|Prof|Inc|Ltd|Co|Corp|Bros|Ave|Ft))\.\s+$"
 )
 _NUMBER = re.compile(r"\d|^[ivxlcdm]+$")  # Of a folded word: digits in it, or a Roman numeral.
+_ROMAN = re.compile(r"(?=..|[VX])X{0,3}(?:IX|IV|V?I{0,3})")  # To XXXIX; "I" is a person.
+MISSPELLED_SHARE = 0.5  # What a misspelled word counts where no word of the name stands.
 _NEXT_WORD = re.compile(r"[ -](\w+)")
 _LAST_WORD = re.compile(r"(\w+)[ -]$")
 
@@ -153,6 +155,27 @@ def missing_slips(query: Text, place: Place, surface: Text) -> int:
     return worst
 
 
+def number_differs(query: Text, place: Place, surface: Text) -> bool:
+    """Whether a number makes another name of a mention: "Windows 8" of Windows 98 or of Windows.
+
+    A number of the name that does not stand there, or one that follows and is not the name's.
+    """
+    wanted = {word for word in surface.folded if _NUMBER.search(word)}
+    held = {
+        folded
+        for (start, _), folded in zip(query.words, query.folded, strict=True)
+        if place.start <= start < place.end
+    }
+    if wanted - held:
+        return True
+    after = _NEXT_WORD.match(query.text, place.end)
+    if after is None:
+        return False
+    word = after.group(1)
+    is_number = any(map(str.isdigit, word)) or _ROMAN.fullmatch(word) is not None
+    return is_number and word.casefold() not in wanted
+
+
 def tail_of(query: Text, place: Place) -> str:
     """Returns what follows the sentence of a mention; "" where nothing does."""
     later = [start for start in query.starts if start > place.start]
@@ -210,7 +233,8 @@ def _find_variant(query: Text, surface: Text) -> Place | None:
         return None
     first, last = span
     content = {word for word in surface.folded if word not in JOINERS}
-    share = len(content.intersection(query.folded[first : last + 1])) / (len(content) + 1)
+    held = len(content.intersection(query.folded[first : last + 1])) or MISSPELLED_SHARE
+    share = held / (len(content) + 1)
     return Place(query.words[first][0], query.words[last][1], share, variant=True)
 
 

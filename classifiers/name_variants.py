@@ -1,9 +1,9 @@
 """Other forms of one name: with or without middle names, initials, another spelling, a title.
 
 "S. Manley" and "Sharon Ann Manley" may be Sharon Manley; "Sharon Stone" is not, and "George H. W.
-Bush" is not George W. Bush. `variant_span` finds such a form in a text, `vary_name` makes one for
-training. That two forms agree does not prove that one person is meant: how likely it is, is for the
-classifier to learn.
+Bush" is not George W. Bush; of a name of one word, one slip of the finger makes such a form.
+`variant_span` finds one in a text, `vary_name` makes one for training. That two forms agree does not
+prove that one person is meant: how likely it is, is for the classifier to learn.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ def variant_span(
 
     `words` are the text's words as character offsets, `folded` the same casefolded; `name` holds
     the name's words, casefolded. Its first and its last word must stand there, one of them letter
-    by letter; between them only words of the name or, where the name has no middle, new ones.
+    by letter; between them only words of the name or, where the name has no middle, new ones. Of a name
+    of one word, a word is found that one slip makes of it.
     """
     content = [word for word in name if word not in JOINERS]
     if len(content) < 2:
-        return None
+        return _one_word_span(folded, content)
     ends = content[0], content[-1]
     if ends[0] not in folded and ends[1] not in folded:
         return None  # The quick way out, for most.
@@ -83,6 +84,25 @@ def variant_span(
             ):
                 return first, last
     return None
+
+
+def _one_word_span(folded: Sequence[str], content: Sequence[str]) -> tuple[int, int] | None:
+    """Returns where a name of one word stands with one slip of the finger in it, or None."""
+    for place in range(len(folded) - 1, -1, -1):
+        if any(_is_misspelled(folded[place], word) for word in content):
+            return place, place
+    return None
+
+
+def _is_misspelled(one: str, word: str) -> bool:
+    return (
+        one != word
+        and one[0] == word[0]
+        and min(len(one), len(word)) >= _LETTERS_MIN
+        and one.isalpha()
+        and word.isalpha()
+        and slips(one, word) == 1
+    )
 
 
 def _stands(folded: Sequence[str], ends: tuple[str, str], first: int, last: int) -> bool:
@@ -140,7 +160,7 @@ def vary_name(name: str, random: Random, *, person: bool) -> str | None:
     elif words[0] == "The":
         made = " ".join(words[1:])
     else:
-        return None  # Another spelling of one word leaves no mention; slips are made elsewhere.
+        made = _slipped(words[0], random) if len(words) == 1 else None
     return made if made and made.casefold() != name.casefold() else None
 
 
@@ -164,6 +184,15 @@ def _person(words: list[str], random: Random) -> str:
     if "-" in last:
         forms += [" ".join([first, *middle, part]) for part in last.split("-")]
     return random.choice(forms)
+
+
+def _slipped(word: str, random: Random) -> str | None:
+    """Returns the word with two letters swapped, or one dropped or doubled, but for its first."""
+    if len(word) <= _LETTERS_MIN or not word.isalpha():
+        return None
+    at = random.randrange(1, len(word) - 1)
+    swapped = f"{word[:at]}{word[at + 1]}{word[at]}{word[at + 2 :]}"
+    return random.choice((swapped, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
 
 
 def _respelled(word: str, random: Random) -> str:

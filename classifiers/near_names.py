@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from classifiers.mention import Text, find_subject, prepare
+from classifiers.name_variants import slips
 from classifiers.phrasebook import Phrasebook
 
 WORD_TEXTS_MAX = 400  # A word of more texts than these says nothing; of it a sample is looked at.
@@ -26,12 +27,27 @@ class NearTexts:
         for number, text in enumerate(self._texts):
             for word in set(text.folded):
                 self._by_word.setdefault(word, []).append(number)
+        self._by_start: dict[tuple[str, int], list[str]] = {}
+        for word in self._by_word:
+            self._by_start.setdefault((word[0], len(word)), []).append(word)
+
+    def _one_slip_away(self, name: tuple[str, ...]) -> list[str]:
+        """Returns the known words that one slip makes of a name of one word; else none."""
+        if len(name) != 1:
+            return []
+        word = name[0]
+        near = (
+            other
+            for length in (len(word) - 1, len(word), len(word) + 1)
+            for other in self._by_start.get((word[0], length), ())
+        )
+        return [other for other in near if slips(word, other) == 1]
 
     def near(self, name: str, random: Random, count: int) -> list[str]:
         """Returns at most `count` texts in which a part of the name is mentioned."""
         wanted = prepare(name)
         numbers: set[int] = set()
-        for word in set(wanted.folded):
+        for word in {*wanted.folded, *self._one_slip_away(wanted.folded)}:
             held = self._by_word.get(word, [])
             numbers.update(held if len(held) <= WORD_TEXTS_MAX else [])
         tried = random.sample(sorted(numbers), min(TRIED_MAX, len(numbers)))

@@ -21,6 +21,7 @@ from classifiers.question_mining import mine_patterns, read_questions
 
 RELATIONS_FILE = Path(__file__).resolve().parent / "relations.json"
 PHRASINGS_FILE = Path(__file__).resolve().parent / "phrasings.json"
+WORDINGS_FOLDER = Path(__file__).resolve().parent / "wordings"  # More relations, by domain.
 QUESTIONS = Path("questions/simplequestions_wikidata_train.txt")
 EXTRA_PREFIX = "x:"  # Marks relations of our own list, which have no Wikidata number here.
 TRAIN, FIT, TEST = "train", "fit", "test"
@@ -119,7 +120,9 @@ def digest_of(wording: str) -> str:
 
 def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
     """Reads all sources into one book. `data` holds pararel/ and questions/."""
-    own, more = (_read(path) for path in (RELATIONS_FILE, PHRASINGS_FILE))
+    own, more = _read(RELATIONS_FILE), _read(PHRASINGS_FILE)
+    for path in sorted(WORDINGS_FOLDER.glob("*.json")):
+        _merge(more, _read(path))
     numbers: Mapping[str, str] = more["numbers"]
 
     def key(name: str) -> str:
@@ -139,6 +142,8 @@ def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
             _add(phrases, key(noun), [t.replace("{r}", noun) for t in own["templates"]])
             answers.setdefault(key(noun), []).extend(known)
             relations_of[kind].append(key(noun))
+    for name, known in more.get("answers", {}).items():
+        answers.setdefault(key(name), []).extend(known)
     for kind, names in more["types"].items():
         relations_of.setdefault(kind, []).extend(key(name) for name in names)
     for name, listed in more["phrasings"].items():
@@ -165,6 +170,17 @@ def load_phrasebook(data: Path, bundle_relations: Path) -> Phrasebook:
         astray=frozenset(more["astray"]),
         unsettled=frozenset(more["unsettled"]),
     )
+
+
+def _merge(book: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Adds a file of WORDINGS_FOLDER to what PHRASINGS_FILE holds."""
+    book["numbers"] |= more.get("numbers", {})
+    for name in ("types", "phrasings", "answers"):
+        known = book.setdefault(name, {})
+        for key, listed in more.get(name, {}).items():
+            known[key] = [*known.get(key, ()), *listed]
+    for name in ("alike", "opposed", "inverse"):
+        book[name] += more.get(name, [])
 
 
 def _pararel(folder: Path) -> dict[str, list[str]]:

@@ -18,6 +18,8 @@ from classifiers.wording import lengthen
 
 CHATTER_SHARE = 0.25
 VARIED_SHARE = 0.2
+OTHER_NUMBER_SHARE = 0.7
+_NUMBER = re.compile(r"\d{1,6}")
 CHATTER = (
     "I was reading about this yesterday.",
     "Let me ask you something.",
@@ -214,7 +216,12 @@ def vary(text: str, random: Random) -> str:
 
 
 def confuse(subject: str, other: str, random: Random) -> str:
-    """Returns another name that shares a word with the subject, where it has two or more."""
+    """Returns another name: with another number where the subject has one, else sharing a word."""
+    number = _NUMBER.search(subject)
+    if number and random.random() < OTHER_NUMBER_SHARE:
+        given = int(number.group())
+        near = random.choice([n for n in range(max(0, given - 9), given + 10) if n != given])
+        return f"{subject[: number.start()]}{near}{subject[number.end() :]}"
     words, theirs = subject.split(), other.split()
     if len(words) < 2:
         return other

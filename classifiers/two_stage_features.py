@@ -23,6 +23,7 @@ from classifiers.mention import (
     frame_of,
     missing_likeness,
     missing_slips,
+    number_differs,
     prepare,
     tail_of,
 )
@@ -39,16 +40,21 @@ PLAIN = (
 )  # fmt: skip
 # Of mentions: how alike missing words are to those beside them, and by how many slips they differ;
 # of what follows the mention's sentence and refers back by no pronoun, its words, and how much of
-# what the edit's prompt asks stands there, which is then asked about somebody else; and whether the
-# whole name stands there, in this form or another.
-MENTION = ("missing_likeness", "missing_slips", "tail_words", "tail_asks", "name_variant")
+# what the edit's prompt asks stands there, which is then asked about somebody else; whether the
+# whole name stands there, in this form or another; and whether a number makes it another name.
+MENTION = (
+    "missing_likeness", "missing_slips", "tail_words", "tail_asks", "name_variant",
+    "number_differs",
+)  # fmt: skip
 CHEAP = (*PLAIN, *MENTION)
 JUDGED = (*CHEAP, "cross", "cross_gap")
 CHEAP_RISING = (
     "mention_share", "mentioned", "frame_jaccard", "frame_trigrams", "missing_likeness",
     "name_variant",
 )  # fmt: skip
-FALLING = ("mention_covered", "mention_inside_other", "missing_slips", "tail_asks")
+FALLING = (
+    "mention_covered", "mention_inside_other", "missing_slips", "tail_asks", "number_differs",
+)  # fmt: skip
 _COLUMNS = [COLUMN[name] for name in PLAIN]
 _SHARE = PLAIN.index("mention_share")
 _SLIPS = MENTION.index("missing_slips")
@@ -70,7 +76,7 @@ def _of_mention(text: Text, candidate: Candidate) -> tuple[float, ...]:
     edit = prepare_edit(candidate.edit)
     place = find_subject(text, edit.surfaces, candidate.mention)
     if place is None:
-        return 0.0, SLIPS_MAX, 0.0, 0.0, 0.0
+        return 0.0, SLIPS_MAX, 0.0, 0.0, 0.0, 0.0
     likeness, slips = 1.0, 0
     if place.share < 1:
         found = [
@@ -83,7 +89,12 @@ def _of_mention(text: Text, candidate: Candidate) -> tuple[float, ...]:
     tail = tail_of(text, place)
     words, asks = tail_beside(tail, edit.frame) if tail else (0, 0.0)
     whole = place.share == 1 or place.variant
-    return likeness, float(slips), math.log1p(words), asks, float(whole)
+    other = all(
+        at is None or number_differs(text, at, surface)
+        for surface in edit.surfaces
+        for at in (find_subject(text, (surface,)),)
+    )
+    return likeness, float(slips), math.log1p(words), asks, float(whole), float(other)
 
 
 def judged_rows(cheap: Floats, odds: Floats) -> Floats:

@@ -8,6 +8,7 @@ comparison and a detour change what is asked.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 BEFORE = (
@@ -69,6 +70,9 @@ NAME_TAILS = (
 NAME_HEADS = (
     "New", "Saint", "Port", "Baron", "Young", "North", "Mount", "Little", "Upper", "South", "Old",
 )  # fmt: skip
+NUMERALS = ("II", "III", "IV", "V", "VI", "VIII", "2", "3", "4", "7", "10", "3.0", "64", "Part 2")
+FRAGMENT_WORDS_MAX = 6
+OWN_WORDS_SHARE, NUMBER_SHARE = 0.4, 0.15  # Of longer names: by words of other names, by a number.
 _VERB = re.compile(r"\b(is|was|are|were|has|does|did|can)\b")
 _BEFORE_NOMINATIVE = re.compile(r"(?:^|\b(?:did|does|do|is|was|has|have|are|were|can|that)\s)$")
 
@@ -134,8 +138,30 @@ def slip(text: str, random: Random) -> str:
     return text[:at] + text[at + 1 :] if kind == 1 else text[:at] + text[at] + text[at:]
 
 
-def lengthen(subject: str, random: Random) -> str:
-    """Returns a longer name that contains the subject and means something else."""
+def after_fragment(phrase: str, sentence: str, random: Random) -> str:
+    """Returns the phrase behind a few words of running text that no mark ends: a heading, a menu."""
+    words = [word.strip(".,;:!?\"'()") for word in sentence.replace("{}", " ").split()]
+    words = [word for word in words if word]
+    if not words:
+        return phrase
+    count = random.randint(1, min(FRAGMENT_WORDS_MAX, len(words)))
+    first = random.randrange(len(words) - count + 1)
+    fragment = " ".join(words[first : first + count])
+    return f"{fragment.title() if random.random() < 0.5 else fragment} {phrase}"
+
+
+def lengthen(subject: str, random: Random, names: Sequence[str] = ()) -> str:
+    """Returns a longer name that contains the subject and means something else.
+
+    Half of the time by a word of one of `names`, or by a number: "Windows 8" is not Windows.
+    """
+    drawn = random.random()
+    if names and drawn < OWN_WORDS_SHARE:
+        words = random.choice(names).split()
+        tail = random.choice((words[-1], " ".join(words[-2:]), f"& {words[-1]}"))
+        return f"{subject} {tail}" if random.random() < 0.6 else f"{words[0]} {subject}"
+    if drawn < OWN_WORDS_SHARE + NUMBER_SHARE:
+        return f"{subject} {random.choice((str(random.randint(2, 2030)), *NUMERALS))}"
     if random.random() < 0.7:
         return f"{subject} {random.choice(NAME_TAILS)}"
     return f"{random.choice(NAME_HEADS)} {subject}"
