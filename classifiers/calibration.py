@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
+BLOCK_MIN = 30  # Observations behind a probability of a curve.
 _BISECTIONS = 60
 
 
@@ -30,8 +31,9 @@ class _Blocks:
 def isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
     """Fits a non-decreasing step curve (n,) -> knots (m,) and probabilities (m,), m <= n.
 
-    Pool-adjacent-violators, Ayer et al. 1955. Each block's probability is shrunk by one virtual
-    observation of either class, so that no finite sample yields 0 or 1.
+    Pool-adjacent-violators, Ayer et al. 1955. A block of fewer than BLOCK_MIN observations joins
+    the neighbour that is likest to it: two hits in a row are no 75%. Each block's probability is
+    shrunk by one virtual observation of either class, so that no finite sample yields 0 or 1.
     """
     blocks = _pooled(scores, labels)
     knots = np.stack([blocks.lowest, blocks.highest], axis=1).ravel()
@@ -53,11 +55,26 @@ def _pooled(scores: Floats, labels: Floats) -> _Blocks:
             sums[-2:] = [sums[-2] + sums[-1]]
             counts[-2:] = [counts[-2] + counts[-1]]
             edges[-2:] = [(edges[-2][0], edges[-1][1])]
+    _join_small(sums, counts, edges)
     values = np.maximum.accumulate([(s + 1) / (c + 2) for s, c in zip(sums, counts, strict=True)])
     lowest, highest = np.array(edges).T
     begins = np.cumsum([0, *counts[:-1]]).astype(np.int64)
     means = np.add.reduceat(scores[order], begins) / np.array(counts)
     return _Blocks(lowest, highest, np.clip(means, lowest, highest), values)
+
+
+def _join_small(
+    sums: list[float], counts: list[float], edges: list[tuple[float, float]]
+) -> None:
+    """Joins blocks, in place, until each holds BLOCK_MIN observations or one is left."""
+    while len(counts) > 1 and min(counts) < BLOCK_MIN:
+        at = counts.index(min(counts))
+        beside = [place for place in (at - 1, at + 1) if 0 <= place < len(counts)]
+        rates = [total / count for total, count in zip(sums, counts, strict=True)]
+        first = min(at, min(beside, key=lambda place: abs(rates[place] - rates[at])))
+        sums[first : first + 2] = [sums[first] + sums[first + 1]]
+        counts[first : first + 2] = [counts[first] + counts[first + 1]]
+        edges[first : first + 2] = [(edges[first][0], edges[first + 1][1])]
 
 
 def apply_isotonic(scores: Floats, knots: Floats, values: Floats) -> Floats:

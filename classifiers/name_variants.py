@@ -2,8 +2,8 @@
 
 "S. Manley" and "Sharon Ann Manley" may be Sharon Manley; "Sharon Stone" is not, and "George H. W.
 Bush" is not George W. Bush; of a name of one word, one slip of the finger makes such a form.
-`variant_span` finds one in a text, `vary_name` makes one for training. That two forms agree does not
-prove that one person is meant: how likely it is, is for the classifier to learn.
+`variant_span` finds one in a text, `vary_name` makes one for training. That two forms agree does
+not prove that one person is meant: how likely it is, is for the classifier to learn.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def variant_span(
 
     `words` are the text's words as character offsets, `folded` the same casefolded; `name` holds
     the name's words, casefolded. Its first and its last word must stand there, one of them letter
-    by letter; between them only words of the name or, where the name has no middle, new ones. Of a name
-    of one word, a word is found that one slip makes of it.
+    by letter; between them only words of the name or, where the name has no middle, new ones. Of a
+    name of one word, a word is found that one slip makes of it.
     """
     content = [word for word in name if word not in JOINERS]
     if len(content) < 2:

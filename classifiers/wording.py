@@ -139,7 +139,7 @@ def slip(text: str, random: Random) -> str:
 
 
 def after_fragment(phrase: str, sentence: str, random: Random) -> str:
-    """Returns the phrase behind a few words of running text that no mark ends: a heading, a menu."""
+    """Returns the phrase behind words of running text that no mark ends: a heading, a menu."""
     words = [word.strip(".,;:!?\"'()") for word in sentence.replace("{}", " ").split()]
     words = [word for word in words if word]
     if not words:

@@ -113,3 +113,13 @@ def test_reliability_bins_hold_every_pair_once_and_say_what_was_so() -> None:
     ]  # fmt: skip
     assert bins[1].mean_probability == pytest.approx(0.565)
     assert reliability_bins(np.zeros(0), np.zeros(0)) == ()
+
+
+def test_a_curve_keeps_scores_apart_between_the_means_of_its_blocks() -> None:
+    random = np.random.default_rng(5)
+    truth = random.random(4000)
+    labels = (random.random(4000) < truth).astype(np.float64)
+    curve = fit_curve(truth, labels)
+    at = np.linspace(0.05, 0.95, 200)
+    assert (np.diff(curve.apply(at)) > 0).all()
+    assert curve.apply(at) == pytest.approx(at, abs=0.08)

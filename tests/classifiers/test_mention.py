@@ -16,6 +16,7 @@ from classifiers.mention import (
     missing_likeness,
     missing_slips,
     names_in,
+    number_differs,
     prepare,
     tail_of,
 )
@@ -157,3 +158,25 @@ def test_the_tail_is_what_follows_the_sentence_of_the_last_mention() -> None:
     place = find_subject(text, (prepare("Milan"),))
     assert place is not None
     assert tail_of(text, place) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "differs"),
+    [
+        ("Windows 98", "Windows 8, a product developed by", True),
+        ("Windows", "Windows 8, a product developed by", True),
+        ("Windows 8", "Windows 8, a product developed by", False),
+        ("Gregory", "Where did Gregory XIII work?", True),
+        ("Malcolm X", "Where did Malcolm X work?", False),
+        ("Malcolm X", "Where did Malcolm work?", True),
+        ("Lionel Messi", "What sport does Lionel Messi play in 2022?", False),
+        ("Lionel Messi", "Did I tell you what Lionel Messi did?", False),
+    ],
+)
+def test_a_number_makes_another_name(name: str, query: str, *, differs: bool) -> None:
+    text, surface = prepare(query), prepare(name)
+    place = find_subject(text, (surface,))
+    if place is None:  # Half of "Malcolm X" is there, or none of it.
+        assert differs
+    else:
+        assert differs == number_differs(text, place, surface)

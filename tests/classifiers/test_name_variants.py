@@ -111,3 +111,36 @@ def test_many_forms_come_up_and_a_name_that_is_none_has_no_other() -> None:
 def test_slips_are_symmetric_and_capped(one: str, other: str) -> None:
     assert slips(one, other) == slips(other, one) <= SLIPS_MAX
     assert (slips(one, other) == 0) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("Istanbul", "The mayor of Istambul is", "Istambul"),
+        ("Istanbul", "The mayor of Istanbull is", "Istanbull"),
+        ("The Hague", "Who governs the Hagu today?", None),  # Too short to be sure.
+        ("Slovakia", "The capital of Slovenia is", None),
+        ("Iran", "The capital of Iraq is", None),
+        ("Nokia 3310", "Who made the Nokia 3311?", None),
+    ],
+)
+def test_one_slip_leaves_a_name_of_one_word_recognisable(
+    name: str, text: str, wanted: str | None
+) -> None:
+    place = find_subject(prepare(text), (prepare(name),))
+    if wanted is None:
+        assert place is None or not place.variant
+    else:
+        assert place is not None
+        assert place.variant
+        assert 0 < place.share < 1
+        assert wanted == text[place.start : place.end]
+
+
+@given(st.sampled_from(("Istanbul", "Wikipedia", "Gorbachev")), st.integers(0, 10_000))
+def test_a_slip_made_in_a_name_of_one_word_is_found_again(name: str, seed: int) -> None:
+    made = vary_name(name, Random(seed), person=False)
+    if made is not None:
+        place = find_subject(prepare(f"Who knows {made} well?"), (prepare(name),))
+        assert place is not None
+        assert place.variant

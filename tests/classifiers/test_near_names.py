@@ -49,3 +49,10 @@ def test_a_neighbours_name_is_what_the_phrasing_leaves(book: Phrasebook) -> None
 
     records = [record("Montesquieu grew up speaking"), record("Voltaire liked to eat")]
     assert neighbour_names(records, book) == ["Montesquieu"]
+
+
+def test_one_slip_away_from_a_name_of_one_word_is_another_name() -> None:
+    names = NearTexts(["Marvin Gaye", "Martin", "Mervyn", "Slovenia"])
+    # Whole in the first, one slip from the second, two from the third.
+    assert names.near("Marvin", Random(0), 3) == ["Martin"]
+    assert names.near("Slovakia", Random(0), 3) == []

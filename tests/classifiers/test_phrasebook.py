@@ -108,3 +108,31 @@ def test_our_own_relations_are_complete(tmp_path: Path) -> None:
     for phrases in own.phrases.values():
         assert len(set(phrases)) == len(phrases)
         assert all(phrase.count("{}") == 1 and "{r}" not in phrase for phrase in phrases)
+
+
+def test_files_of_more_relations_join_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_sources(tmp_path)
+    before = load_phrasebook(tmp_path, bundle)
+    folder = tmp_path / "wordings"
+    folder.mkdir()
+    file = {
+        "types": {"person": ["shoe size"]},
+        "phrasings": {"shoe size": ["{} wears shoes of size"], "price": ["{} sets you back"]},
+        "answers": {"shoe size": ["43"]},
+        "alike": [["shoe size", "height"]],
+        "opposed": [["shoe size", "weight"]],
+        "inverse": [],
+    }
+    (folder / "feet.json").write_text(json.dumps(file), encoding="utf-8")
+    monkeypatch.setattr("classifiers.phrasebook.WORDINGS_FOLDER", folder)
+    read = load_phrasebook(tmp_path, bundle)
+    added = "x:shoe size"
+    assert {"{} wears shoes of size", "The shoe size of {} is"} <= set(read.phrases[added])
+    assert read.answers[added] == ("43",)
+    assert added in read.relations_of["person"]
+    assert "{} sets you back" in read.phrases["x:price"]
+    assert set(before.phrases["x:price"]) - set(read.phrases["x:price"]) == set()
+    assert not read.differ(added, "P2048")
+    assert read.opposed[added] == ("x:weight",)

@@ -100,3 +100,10 @@ def test_splits_follow_the_hash_of_the_subject() -> None:
     assert 0.85 < parts.count("train") / 4000 < 0.95
     assert parts.count("calibrate") > 100
     assert parts.count("choose") > 100
+
+
+def test_another_number_makes_another_name() -> None:
+    made = {confuse("Airbus A320neo", "Boeing 747", Random(seed)) for seed in range(60)}
+    numbered = {name for name in made if name.startswith("Airbus A") and name.endswith("neo")}
+    assert len(numbered) > 5
+    assert "Airbus A320neo" not in made

@@ -67,3 +67,21 @@ def test_templates_name_the_subject_once() -> None:
         assert all(template.count("{}") == 1 for template in listed)
     assert all(t.count("{}") == 1 and "{other}" in t for t in wording.COMPARISONS)
     assert all(t.count("{}") == 1 and "{about}" in t for t in wording.ELSEWHERE)
+
+
+def test_words_of_a_heading_stand_before_the_phrase_and_end_with_no_mark() -> None:
+    sentence = "In the spring, {} went to Rome. It rained!"
+    for seed in range(40):
+        text = wording.after_fragment("The mayor of {} is", sentence, Random(seed))
+        fragment = text.removesuffix(" The mayor of {} is")
+        assert fragment != text
+        assert 1 <= len(fragment.split()) <= 6
+        assert not set(fragment) & set("{}.,!")
+    assert wording.after_fragment("{} is", "{} !", Random(0)) == "{} is"
+
+
+def test_longer_names_take_words_of_other_names_and_numbers() -> None:
+    made = {wording.lengthen("{}", Random(seed), ["Lotte Hotels", "Nat King Cole"]) for seed in range(400)}
+    assert {"{} Hotels", "{} & Cole", "Nat {}", "{} King Cole", "{} II"} <= made
+    assert any(name[3:].isdigit() for name in made)
+    assert all("{}" in name and name != "{}" for name in made)
