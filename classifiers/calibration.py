@@ -63,9 +63,7 @@ def _pooled(scores: Floats, labels: Floats) -> _Blocks:
     return _Blocks(lowest, highest, np.clip(means, lowest, highest), values)
 
 
-def _join_small(
-    sums: list[float], counts: list[float], edges: list[tuple[float, float]]
-) -> None:
+def _join_small(sums: list[float], counts: list[float], edges: list[tuple[float, float]]) -> None:
     """Joins blocks, in place, until each holds BLOCK_MIN observations or one is left."""
     while len(counts) > 1 and min(counts) < BLOCK_MIN:
         at = counts.index(min(counts))

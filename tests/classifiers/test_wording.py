@@ -81,7 +81,8 @@ def test_words_of_a_heading_stand_before_the_phrase_and_end_with_no_mark() -> No
 
 
 def test_longer_names_take_words_of_other_names_and_numbers() -> None:
-    made = {wording.lengthen("{}", Random(seed), ["Lotte Hotels", "Nat King Cole"]) for seed in range(400)}
+    names = ["Lotte Hotels", "Nat King Cole"]
+    made = {wording.lengthen("{}", Random(seed), names) for seed in range(400)}
     assert {"{} Hotels", "{} & Cole", "Nat {}", "{} King Cole", "{} II"} <= made
     assert any(name[3:].isdigit() for name in made)
     assert all("{}" in name and name != "{}" for name in made)
