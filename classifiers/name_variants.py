@@ -155,6 +155,7 @@ def vary_name(name: str, random: Random, *, person: bool) -> str | None:
     words = name.split()
     if any(mark in name for mark in '(),:"') or not all(word[0].isupper() for word in words):
         return None
+    made: str | None
     if person and 2 <= len(words) <= 4:
         made = _person(words, random)
     elif words[0] == "The":
