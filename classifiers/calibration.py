@@ -41,6 +41,7 @@ def isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
 
 
 def _pooled(scores: Floats, labels: Floats) -> _Blocks:
+    """Pools scores (n,) with labels 0 or 1 (n,) into blocks (b,) whose probabilities rise."""
     order = np.argsort(scores, kind="stable")
     sums: list[float] = []
     counts: list[float] = []
