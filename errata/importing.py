@@ -198,9 +198,10 @@ async def _as_async(
 
 
 def _add(before: ImportProgress, now: ImportProgress) -> ImportProgress:
+    """Adds up two streams' figures: the later one starts behind what the former made durable."""
     return replace(
         now,
-        received=before.received + now.received,
+        received=before.durable_row + now.received,
         created=before.created + now.created,
         superseded=before.superseded + now.superseded,
         skipped=before.skipped + now.skipped,

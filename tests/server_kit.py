@@ -127,8 +127,10 @@ def run_server(
     try:
         settings = Listening(limits=limits or ServiceLimits(), threads=8, **listening)
         kit.in_loop(_start(kit, settings))
-        yield kit
-        kit.stop()
+        try:
+            yield kit
+        finally:  # A failing test, too: a server left behind would fail a later one.
+            kit.stop()
     finally:
         if engine.gate is not None:
             engine.gate.set()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
 
 from memory.conflicts import normalise
 from memory.errors import (
@@ -37,6 +39,17 @@ REFUSALS = (InvalidInput, EditConflict, AlreadyExists, WrongState)  # The record
 Requests = AsyncIterator[memory_pb2.ImportEditsRequest]
 
 
+@dataclass(frozen=True, slots=True)
+class RecordOutcome:
+    """What became of one record, by the name of the figure that counts it."""
+
+    figure: Literal["created", "superseded", "skipped", "already_imported", "refused"]
+    sequence: int = 0  # Of the log; 0 for what was refused.
+
+
+RECORD_REFUSED = RecordOutcome("refused")
+
+
 class ImportRun:
     """One import stream; made by `begin`, consumed by `reports`."""
 
@@ -52,8 +65,8 @@ class ImportRun:
         self._figures = memory_pb2.ImportEditsResponse()
         self._errors: list[memory_pb2.RecordError] = []
         self._last_row = 0
-        self._open: deque[tuple[int, asyncio.Task[None]]] = deque()  # In the order received.
-        self._by_key: dict[str, asyncio.Task[None]] = {}
+        self._open: deque[tuple[int, asyncio.Task[RecordOutcome]]] = deque()  # As received.
+        self._by_key: dict[str, asyncio.Task[RecordOutcome]] = {}
         self._slots = asyncio.Semaphore(parts.limits.import_records_in_flight)
 
     @classmethod
@@ -109,9 +122,9 @@ class ImportRun:
         try:
             draft = self._read(record)
         except REFUSALS as error:
-            self._refuse(record.row, error)
+            outcome = self._refuse(record.row, error)
             self._slots.release()
-            task = group.create_task(asyncio.sleep(0))
+            task = group.create_task(asyncio.sleep(0, outcome))
         else:
             key = f"{normalise(draft.subject)}\n{normalise(draft.prompt)}"
             task = group.create_task(self._take(record.row, draft, self._by_key.get(key)))
@@ -119,7 +132,7 @@ class ImportRun:
             task.add_done_callback(lambda done: self._forget(key, done))
         self._open.append((record.row, task))
 
-    def _forget(self, key: str, task: asyncio.Task[None]) -> None:
+    def _forget(self, key: str, task: asyncio.Task[RecordOutcome]) -> None:
         if self._by_key.get(key) is task:
             del self._by_key[key]
 
@@ -137,14 +150,16 @@ class ImportRun:
             return json_to_draft(record.json)
         raise InvalidInput("the record has neither edit nor json", field="record")
 
-    async def _take(self, row: int, draft: EditDraft, before: asyncio.Task[None] | None) -> None:
+    async def _take(
+        self, row: int, draft: EditDraft, before: asyncio.Task[RecordOutcome] | None
+    ) -> RecordOutcome:
         """Writes one record, after the one before it that is about the same prompt."""
         try:
             if before is not None:
                 await asyncio.wait({before})
-            self._count(await self._create(row, draft))
+            return _outcome_of(await self._create(row, draft))
         except REFUSALS as error:
-            self._refuse(row, error)
+            return self._refuse(row, error)
         finally:
             self._slots.release()
 
@@ -164,26 +179,23 @@ class ImportRun:
                 backoff_s = self._parts.limits.import_backoff_s
                 await asyncio.sleep(min(error.retry_after_s, backoff_s))
 
-    def _count(self, result: WriteResult) -> None:
-        figures, outcome = self._figures, result.outcomes[0]
-        figures.sequence = max(figures.sequence, result.sequence)
-        if result.replayed:
-            figures.already_imported += 1
-        elif outcome is WriteOutcome.CREATED:
-            figures.created += 1
-        elif outcome is WriteOutcome.SUPERSEDED:
-            figures.superseded += 1
-        else:
-            figures.skipped += 1
-
-    def _refuse(self, row: int, error: ErrataError) -> None:
-        self._figures.refused += 1
+    def _refuse(self, row: int, error: ErrataError) -> RecordOutcome:
         self._errors.append(memory_pb2.RecordError(row=row, status=to_status(error)))
+        return RECORD_REFUSED
 
     def _report(self, *, done: bool = False) -> memory_pb2.ImportEditsResponse:
-        """Returns the figures with the errors since the last report, as many as fit a message."""
-        while self._open and self._open[0][1].done():
-            self._figures.durable_row = self._open.popleft()[0]
+        """Returns the figures with the errors since the last report.
+
+        A record counts once every record before it is settled, too: what a client sends again
+        after a broken stream starts behind `durable_row`, so that nothing is counted twice. One
+        that failed or was cancelled, since the memory took no writes, is not settled.
+        """
+        while self._open and _settled(self._open[0][1]):
+            row, task = self._open.popleft()
+            outcome, figures = task.result(), self._figures
+            setattr(figures, outcome.figure, getattr(figures, outcome.figure) + 1)
+            figures.sequence = max(figures.sequence, outcome.sequence)
+            figures.durable_row = row
         report = memory_pb2.ImportEditsResponse()
         report.CopyFrom(self._figures)
         report.done = done
@@ -200,3 +212,18 @@ class ImportRun:
             already_imported=figures.already_imported,
             sequence=figures.sequence,
         )
+
+
+def _settled(task: asyncio.Task[RecordOutcome]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _outcome_of(result: WriteResult) -> RecordOutcome:
+    outcome = result.outcomes[0]
+    if result.replayed:
+        return RecordOutcome("already_imported", result.sequence)
+    if outcome is WriteOutcome.CREATED:
+        return RecordOutcome("created", result.sequence)
+    if outcome is WriteOutcome.SUPERSEDED:
+        return RecordOutcome("superseded", result.sequence)
+    return RecordOutcome("skipped", result.sequence)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import grpc
 import pytest
@@ -13,7 +14,10 @@ from errata import errors
 from errata.client import Client
 from errata.results import EditFilter, ImportProgress, NewEdit
 from errata.retry import RetryPolicy
+from memory.errors import StorageReadOnly
 from memory.limits import MemoryLimits
+from memory.record import EditDraft
+from memory.writes import WriteResult
 from protos.errata.v1 import memory_pb2, memory_pb2_grpc
 from runtime.services.limits import ServiceLimits
 from tests.server_kit import Kit, run_server
@@ -205,7 +209,7 @@ def test_the_client_resumes_when_the_connection_breaks(tmp_path: Path) -> None:
             report = client.import_edits(records(300))
             assert broken == ["once"]
             assert report.created + report.already_imported == 300
-            assert (report.refused, report.durable_row) == (0, 300)
+            assert (report.received, report.refused, report.durable_row) == (300, 0, 300)
             assert client.status().namespaces[0].active == 300
 
 
@@ -231,6 +235,50 @@ class LostConnection(grpc.RpcError):
 
     def details(self) -> str:
         return "Socket closed"
+
+
+def test_a_record_counts_when_those_before_it_are_settled(client: Client, kit: Kit) -> None:
+    """Else a stream that breaks would count what a client sends again a second time."""
+    create, first_may_go = kit.memory.create, threading.Event()
+
+    def slow_first(draft: EditDraft, **options: Any) -> WriteResult:
+        if draft.subject == "Person 0":
+            first_may_go.wait(20)
+        return create(draft, **options)
+
+    seen: list[ImportProgress] = []
+
+    def watch(progress: ImportProgress) -> None:
+        seen.append(progress)
+        if kit.memory.snapshot().sequence == 39:
+            first_may_go.set()
+
+    with patch.object(kit.memory, "create", slow_first):
+        report = client.import_edits(records(40), progress=watch)
+    assert (report.created, report.durable_row) == (40, 40)
+    held = [progress for progress in seen if progress.durable_row == 0]
+    assert held
+    assert {(progress.created, progress.sequence) for progress in held} == {(0, 0)}
+
+
+def test_records_that_a_failing_memory_did_not_take_are_sent_again(tmp_path: Path) -> None:
+    """A write that fails ends the stream; neither it nor those cancelled with it count as taken."""
+    with run_server(tmp_path) as kit:
+        create, failed = kit.memory.create, threading.Event()
+
+        def fails_once(draft: EditDraft, **options: Any) -> WriteResult:
+            if draft.subject == "Person 100" and not failed.is_set():
+                failed.set()
+                raise StorageReadOnly("the disk is full", retry_after_s=0.01)
+            return create(draft, **options)
+
+        retry = RetryPolicy(attempts=5, first_wait_s=0.01)
+        with patch.object(kit.memory, "create", fails_once), kit.client(retry=retry) as client:
+            report = client.import_edits(records(300))
+            assert failed.is_set()
+            assert report.created + report.already_imported == 300
+            assert (report.received, report.refused, report.durable_row) == (300, 0, 300)
+            assert client.status().namespaces[0].active == 300
 
 
 def test_a_memory_that_takes_no_writes_ends_the_import_as_unavailable(tmp_path: Path) -> None:
