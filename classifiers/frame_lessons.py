@@ -27,7 +27,8 @@ NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
 SAME_WORDS_SHARE, OTHER_QUESTION_SHARE = 0.5, 0.25  # Of what is asked after the edit's sentence.
 # Kinds of out-of-scope queries and how often each is drawn.
 OUT_OF_SCOPE: Mapping[str, float] = {
-    "other_relation": 0.5,
+    "other_relation": 0.44,
+    "other_noun": 0.06,  # Another relation whose name holds the edit's, or a word of it.
     "distraction": 0.1,
     "denied": 0.1,
     "comparison": 0.03,
@@ -179,8 +180,8 @@ def put(phrase: str, relation: str, target: str, material: Material, random: Ran
 def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> str:
     """Returns a query with "{}" that is out of scope of the edit, of one of the kinds."""
     relation, phrase, target = told.relation, told.phrase, told.target
-    asked = random.choice(material.taught.phrases[relation])
-    name = random.choice(material.names)
+    phrases = material.taught.phrases[relation]
+    asked, name = random.choice(phrases), random.choice(material.names)
     if kind == "denied":
         text = wording.denied(asked, target, random)
     elif kind == "distraction":
@@ -202,6 +203,8 @@ def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> s
         text = f"{asked.replace('{}', name).rstrip(' ?')} {{}}"
     elif kind == "running_text" and material.sentences:
         return random.choice(material.sentences)
+    elif kind == "other_noun" and (altered := wording.of_another_noun(phrases, random)):
+        return put(altered, relation, target, material, random)
     else:
         other = random.choice(_others(material, relation, random))
         answer = target if random.random() < 0.3 else _answer(material, other, random)

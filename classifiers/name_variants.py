@@ -1,7 +1,7 @@
 """Other forms of one name: with or without middle names, initials, another spelling, a title.
 
 "S. Manley" and "Sharon Ann Manley" may be Sharon Manley; "Sharon Stone" is not, and "George H. W.
-Bush" is not George W. Bush; of a name of one word, one slip of the finger makes such a form.
+Bush" is not George W. Bush; of a name of one word, a slip of the finger or two make such a form.
 `variant_span` finds one in a text, `vary_name` makes one for training. That two forms agree does
 not prove that one person is meant: how likely it is, is for the classifier to learn.
 """
@@ -25,6 +25,7 @@ TITLES = frozenset(
 INSERTED_MAX = 2  # Middle names that a form may have and the name has not.
 SAME_LETTERS_MIN = 3  # One end of the name, at least, stands there letter by letter, so long.
 _LETTERS_A_SLIP, _LETTERS_MIN = 4, 5  # Of a word in another spelling: one slip in so many letters.
+_LETTERS_A_SLIP_ALONE = 5  # The same of a name of one word, which no other word confirms.
 _BETWEEN = re.compile(r"[\s.\-'\u2019]*")
 _REVERSED = re.compile(r",\s*")
 _MIDDLE = (
@@ -62,7 +63,7 @@ def variant_span(
     `words` are the text's words as character offsets, `folded` the same casefolded; `name` holds
     the name's words, casefolded. Its first and its last word must stand there, one of them letter
     by letter; between them only words of the name or, where the name has no middle, new ones. Of a
-    name of one word, a word is found that one slip makes of it.
+    name of one word, a word is found that one slip makes of it, or two in ten letters.
     """
     content = [word for word in name if word not in JOINERS]
     if len(content) < 2:
@@ -87,7 +88,7 @@ def variant_span(
 
 
 def _one_word_span(folded: Sequence[str], content: Sequence[str]) -> tuple[int, int] | None:
-    """Returns where a name of one word stands with one slip of the finger in it, or None."""
+    """Returns where a name of one word stands in another spelling, or None."""
     for place in range(len(folded) - 1, -1, -1):
         if any(_is_misspelled(folded[place], word) for word in content):
             return place, place
@@ -101,7 +102,7 @@ def _is_misspelled(one: str, word: str) -> bool:
         and min(len(one), len(word)) >= _LETTERS_MIN
         and one.isalpha()
         and word.isalpha()
-        and slips(one, word) == 1
+        and slips(one, word) * _LETTERS_A_SLIP_ALONE <= min(len(one), len(word))
     )
 
 
@@ -162,6 +163,8 @@ def vary_name(name: str, random: Random, *, person: bool) -> str | None:
         made = " ".join(words[1:])
     else:
         made = _slipped(words[0], random) if len(words) == 1 else None
+        if made and len(made) > 2 * _LETTERS_A_SLIP_ALONE and random.random() < 0.4:
+            made = _slipped(made, random)
     return made if made and made.casefold() != name.casefold() else None
 
 

@@ -57,6 +57,19 @@ DETOURS = (
     "spouse", "father", "mother", "author", "director", "founder", "brother", "child", "teacher",
     "successor", "best friend", "owner", "capital", "employer", "producer", "sister", "coach",
 )  # fmt: skip
+# What makes another thing of a relation's noun: its airport, but "airport code", "next airport".
+NOUN_HEADS = (
+    "code", "number", "price", "manager", "history", "rules", "list", "size", "colour", "logo",
+    "budget", "museum", "owner", "address", "insurance", "website", "rating", "song", "shop", "tax",
+)  # fmt: skip
+NOUN_MODIFIERS = (
+    "former", "next", "second", "deputy", "favourite", "previous", "assistant", "future", "planned",
+    "cheapest", "least favourite", "rejected", "temporary", "honorary", "fictional",
+)  # fmt: skip
+NOUN_KINDS = (
+    "eye", "skin", "team", "flag", "home", "guest", "stage", "air", "train", "market", "school",
+    "company", "street", "summer", "night", "family", "army", "head", "test", "water", "emergency",
+)  # fmt: skip
 ELSEWHERE = (
     "According to {}, {about}", "{} once asked: {about}", "Unlike {}, {about}",
     "After meeting {}, I wonder: {about}", "A friend of {} wants to know: {about}",
@@ -74,6 +87,7 @@ NUMERALS = ("II", "III", "IV", "V", "VI", "VIII", "2", "3", "4", "7", "10", "3.0
 FRAGMENT_WORDS_MAX = 6
 OWN_WORDS_SHARE, NUMBER_SHARE = 0.4, 0.15  # Of longer names: by words of other names, by a number.
 _VERB = re.compile(r"\b(is|was|are|were|has|does|did|can)\b")
+_NAMED_BY = re.compile(r"The (?P<noun>[a-z][a-z' -]*[a-z]) of \{\} is$")
 _BEFORE_NOMINATIVE = re.compile(r"(?:^|\b(?:did|does|do|is|was|has|have|are|were|can|that)\s)$")
 
 
@@ -123,6 +137,34 @@ def denied(phrase: str, target: str, random: Random) -> str:
         (", other than {t},", ", not {t} but", " besides {t}", ", apart from {t}")
     )
     return f"{base}{ending.replace('{t}', target)}"
+
+
+def nouns_in(phrases: Sequence[str]) -> list[str]:
+    """Returns the nouns that phrasings name their relation by: "airport" of "The airport of {} is"."""
+    found = (_NAMED_BY.match(phrase) for phrase in phrases)
+    return list(dict.fromkeys(match["noun"] for match in found if match))
+
+
+def of_another_noun(phrases: Sequence[str], random: Random) -> str | None:
+    """Returns one of a relation's phrasings with another thing asked for, or None.
+
+    "The airport code of {}" is not about its airport, nor "The eye colour of {}" about its hair.
+    None if the phrasings name no noun.
+    """
+    nouns = nouns_in(phrases)
+    if not nouns:
+        return None
+    noun = random.choice(nouns)
+    named = [phrase for phrase in phrases if re.search(rf"\b{re.escape(noun)}\b", phrase)]
+    *first, last = noun.split()
+    drawn = random.random()
+    if len(first) == 1 and drawn < 0.4:
+        other = f"{random.choice([kind for kind in NOUN_KINDS if kind != first[0]])} {last}"
+    elif drawn < 0.75:
+        other = f"{noun} {random.choice(NOUN_HEADS)}"
+    else:
+        other = f"{random.choice(NOUN_MODIFIERS)} {noun}"
+    return re.sub(rf"\b{re.escape(noun)}\b", lambda _: other, random.choice(named))
 
 
 def slip(text: str, random: Random) -> str:

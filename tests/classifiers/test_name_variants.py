@@ -43,6 +43,9 @@ def found(name: str, text: str) -> str | None:
         ("Joe Simon", "Joe Biden's profession is a", None),
         ("Anna Smith", "Maria Smith was born in", None),
         ("Madonna", "M. sang in", None),
+        ("Nisimkavichy", "Where is Nisimkavichi located?", "Nisimkavichi"),
+        ("Nisimkavichy", "Where is Nizimkavichi located?", "Nizimkavichi"),  # Two in ten letters.
+        ("Lisbon", "Lesbos is located in", None),
         ("Sharon Manley", "Sharon Manley works for", None),  # Whole, so no other form.
     ],
 )

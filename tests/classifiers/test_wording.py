@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import pytest
@@ -86,3 +87,14 @@ def test_longer_names_take_words_of_other_names_and_numbers() -> None:
     assert {"{} Hotels", "{} & Cole", "Nat {}", "{} King Cole", "{} II"} <= made
     assert any(name[3:].isdigit() for name in made)
     assert all("{}" in name and name != "{}" for name in made)
+
+
+def test_another_noun_asks_for_another_thing_in_the_same_words() -> None:
+    phrases = ["The hair colour of {} is", "What is {}'s hair colour?", "{} dyes those curls"]
+    assert wording.nouns_in(phrases) == ["hair colour"]
+    made = {wording.of_another_noun(phrases, Random(seed)) for seed in range(300)}
+    assert not made & set(phrases)
+    assert all(text is not None and "{}" in text and "colour" in text for text in made)
+    assert any(text and "hair colour" not in text for text in made)  # "eye colour".
+    assert any(text and re.search(r"hair colour \w+", text) for text in made)
+    assert wording.of_another_noun(["{} grew up speaking"], Random(0)) is None
