@@ -140,7 +140,7 @@ def denied(phrase: str, target: str, random: Random) -> str:
 
 
 def nouns_in(phrases: Sequence[str]) -> list[str]:
-    """Returns the nouns that phrasings name their relation by: "airport" of "The airport of {} is"."""
+    """Returns the nouns that phrasings name a relation by: airport of "The airport of {} is"."""
     found = (_NAMED_BY.match(phrase) for phrase in phrases)
     return list(dict.fromkeys(match["noun"] for match in found if match))
 
