@@ -22,7 +22,7 @@ from runtime.services.limits import ServiceLimits
 from runtime.services.server import ErrataServer, Listening
 from tests.consolidation_kit import Bench
 from tests.hash_encoder import HashEncoder
-from tests.server_kit import NewFactPath
+from tests.server_kit import NewFactPath, wind_down
 
 
 @dataclass(slots=True)
@@ -75,6 +75,7 @@ def served(
         def in_loop(coroutine: Any) -> Any:
             return asyncio.run_coroutine_threadsafe(coroutine, loop).result(60)
 
+        ends.callback(lambda: in_loop(wind_down()))
         bench = Bench(folder, loaded, **more)
         ends.callback(bench.close)
         runner = QueryRunner(

@@ -135,6 +135,7 @@ def run_server(
         if engine.gate is not None:
             engine.gate.set()
         engine.close()
+        kit.in_loop(wind_down())
         kit.loop.call_soon_threadsafe(kit.loop.stop)
         thread.join(10.0)
         kit.loop.close()
@@ -154,3 +155,13 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
 async def _start(kit: Kit, settings: Listening) -> None:
     kit.server = ErrataServer(kit, settings)
     await kit.server.start()
+
+
+async def wind_down() -> None:
+    """Ends what still runs in the loop, as asyncio.run does: left to the garbage, it would be
+    reported in some later test."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
