@@ -17,7 +17,9 @@ from classifiers.phrasebook import Phrasebook
 
 IN_SCOPE = "in_scope"
 IN_SCOPE_SHARE = 0.45
-CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.06
+CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.09
+YES_NO_SHARE, CHOICE_SHARE = 0.6, 0.2  # Of checks, questions by the verb; of those, of two values.
+KEYWORDS_SHARE = 0.4  # Of the one phrasing that words for a search field can be made of.
 FRAGMENT_SHARE = 0.05  # Of queries, those behind words of a heading or menu that no mark ends.
 REPHRASED_SHARE, INVERSE_SHARE = 0.2, 0.25
 FREQUENT_SHARE = 0.32  # Of lessons, those about a relation of benchmark-like edits.
@@ -166,15 +168,25 @@ def put(phrase: str, relation: str, target: str, material: Material, random: Ran
         person = "person" in material.asked.types_of(relation)
         text = wording.after_naming(phrase, naming, random, person=person)
     elif drawn < PRONOUN_SHARE + CHECK_SHARE and not wording.is_question(phrase):
-        answer = target if random.random() < 0.5 else _answer(material, relation, random)
-        text = wording.as_check(f"{phrase} {answer}", random)
+        text = _as_check(phrase, relation, target, material, random)
     elif drawn < PRONOUN_SHARE + CHECK_SHARE + CHAT_SHARE:
         text = wording.as_chat(phrase, random)
     else:
-        text = phrase
+        keywords = wording.as_keywords(phrase, random) if random.random() < KEYWORDS_SHARE else None
+        text = keywords or phrase
     if material.sentences and random.random() < FRAGMENT_SHARE:
         text = wording.after_fragment(text, random.choice(material.sentences), random)
     return wording.slip(text, random) if random.random() < SLIP_SHARE else text
+
+
+def _as_check(cloze: str, relation: str, target: str, material: Material, random: Random) -> str:
+    other = _answer(material, relation, random)
+    answer = target if random.random() < 0.5 else other
+    if random.random() < YES_NO_SHARE:
+        values = (target, other) if random.random() < CHOICE_SHARE else (answer,)
+        if question := wording.as_yes_no(cloze, values, random):
+            return question
+    return wording.as_check(f"{cloze} {answer}", random)
 
 
 def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> str:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from random import Random
 
+from classifiers.yes_no import VALUE, whether
+
 BEFORE = (
     "Can you tell me: {}", "hey, {}", "Please complete: {}", "Quick question: {}", "Tell me, {}",
     "I would like to know: {}", "So, {}", "ok now: {}", "Question: {}", "Q: {} A:", "Hi! {}",
@@ -34,6 +36,7 @@ CHECKS = (
     "Is it true that {}?", "{}, right?", "True or false: {}.", "{}, is that correct?",
     "Somebody told me that {}. Is that so?", "{}. Yes or no?", "Did you know that {}?",
 )  # fmt: skip
+KEYWORDS = ("{} {r}", "{} {r}", "{r} {}", "{} {r}?", "{r} of {}", "{}: {r}", "{r} for {}")
 COMPARISONS = (
     "Who is older, {} or {other}?", "What do {} and {other} have in common?",
     "Is {} bigger than {other}?", "{} or {other}: which is better?", "Compare {} with {other}.",
@@ -122,6 +125,28 @@ def as_chat(phrase: str, random: Random) -> str:
 def as_check(statement: str, random: Random) -> str:
     """Returns a yes-or-no question about a statement."""
     return random.choice(CHECKS).replace("{}", statement.rstrip(" .?"), 1)
+
+
+def as_keywords(phrase: str, random: Random) -> str | None:
+    """Returns "The mayor of {} is" as people type it into a search field: "{} mayor"; else None."""
+    nouns = nouns_in([phrase])
+    return random.choice(KEYWORDS).replace("{r}", nouns[0]) if nouns else None
+
+
+def as_yes_no(cloze: str, values: Sequence[str], random: Random) -> str | None:
+    """Asks whether one value, or which of two, ends a cloze; None where no rule makes a question.
+
+    "The mayor of {} is": "Is the mayor of {} Ann Lee?", "Is Ann Lee {}'s mayor?".
+    """
+    forms = [form for form in (whether(cloze),) if form]
+    for noun in nouns_in([cloze]):
+        forms += [f"Is {VALUE} the {noun} of {{}}?", f"Is {VALUE} {{}}'s {noun}?"]
+    if not forms:
+        return None
+    form = random.choice(forms)
+    if len(values) == 1 and random.random() < 0.1:
+        form = form.replace("Is ", "Isn't ", 1)
+    return form.replace(VALUE, " or ".join(random.sample(values, len(values))), 1)
 
 
 def denied(phrase: str, target: str, random: Random) -> str:

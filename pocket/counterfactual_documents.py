@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from classifiers.yes_no import VALUE, whether
 from memory.record import DEFAULT_NAMESPACE, Edit, EditId
 from pocket.counterfactual_book import BookRelation, book_fact
 from pocket.counterfactual_forms import (
@@ -27,13 +28,11 @@ from pocket.counterfactual_forms import (
     QUESTION_WRAPS,
     SENTENCE_WRAPS,
     TRUTH_WRAPS,
-    VALUE,
     WHETHER_WRAPS,
     denied,
     doubted,
     is_statement,
     reversals,
-    whether,
     with_pronoun,
     wrapped,
 )

@@ -9,44 +9,9 @@ from __future__ import annotations
 
 import re
 
+from classifiers.yes_no import VALUE, lower_first, whether
 from pocket.templates import is_question
 
-VALUE = "{v}"
-PAST = {
-    "attended": "attend",
-    "became": "become",
-    "came": "come",
-    "died": "die",
-    "discovered": "discover",
-    "established": "establish",
-    "expired": "expire",
-    "followed": "follow",
-    "founded": "found",
-    "grew": "grow",
-    "hired": "hire",
-    "invented": "invent",
-    "joined": "join",
-    "launched": "launch",
-    "lost": "lose",
-    "made": "make",
-    "married": "marry",
-    "met": "meet",
-    "opened": "open",
-    "passed": "pass",
-    "produced": "produce",
-    "published": "publish",
-    "received": "receive",
-    "recorded": "record",
-    "spent": "spend",
-    "started": "start",
-    "studied": "study",
-    "succumbed": "succumb",
-    "took": "take",
-    "visited": "visit",
-    "went": "go",
-    "wrote": "write",
-}
-PRESENT = {"has": "have", "does": "do", "goes": "go", "teaches": "teach", "studies": "study"}
 WHETHER_WRAPS = (
     "Is it true that {claim}?",
     "Is it correct that {claim}?",
@@ -177,35 +142,9 @@ PRONOUNS = {"he": ("he", "his", "him"), "she": ("she", "her", "her"), "it": ("it
 OBJECT_BEFORE = {"of", "by", "for", "with", "from", "in", "on", "to", "about", "at"}
 
 
-def lower_first(text: str) -> str:
-    """Returns a text without the capital of an opening function word; names keep theirs."""
-    head = text.split(" ", 1)[0]
-    return text[0].lower() + text[1:] if head in {"The", "In", "As", "On", "By", "A"} else text
-
-
 def is_statement(phrasing: str) -> bool:
     """Says whether a phrasing and a value after it make a claim that stands alone."""
     return bool(phrasing) and not is_question(phrasing) and phrasing[-1] not in ".:!"
-
-
-def whether(phrasing: str) -> str | None:
-    """Returns the yes-or-no question of a cloze, with gaps for subject and value."""
-    if not is_statement(phrasing) or "," in phrasing:
-        return None
-    ending = re.fullmatch(r"((?:The|\{\}'s) .+) (is|was)", phrasing)
-    if ending:
-        return f"{ending[2].title()} {lower_first(ending[1])} {VALUE}?"
-    opening = re.fullmatch(r"\{\} (\w+)( .+)?", phrasing)
-    if not opening:
-        return None
-    verb, rest = opening[1], opening[2] or ""
-    if verb in {"is", "was", "are", "were", "can", "will"}:
-        return f"{verb.title()} {{}}{rest} {VALUE}?"
-    if verb in PAST:
-        return f"Did {{}} {PAST[verb]}{rest} {VALUE}?"
-    if verb in PRESENT or re.fullmatch(r"[a-z]+[^s]s", verb):
-        return f"Does {{}} {PRESENT.get(verb, verb[:-1])}{rest} {VALUE}?"
-    return None
 
 
 def denied(phrasing: str) -> str | None:

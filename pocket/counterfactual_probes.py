@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from classifiers.yes_no import VALUE
 from pocket.counterfactual_documents import CounterfactualMaker, Query, note_on
 from pocket.counterfactual_forms import (
     DENIAL_WRAPS_HELD_OUT,
-    VALUE,
     WHETHER_WRAPS_HELD_OUT,
     is_statement,
     reversals,

@@ -98,3 +98,23 @@ def test_another_noun_asks_for_another_thing_in_the_same_words() -> None:
     assert any(text and "hair colour" not in text for text in made)  # "eye colour".
     assert any(text and re.search(r"hair colour \w+", text) for text in made)
     assert wording.of_another_noun(["{} grew up speaking"], Random(0)) is None
+
+
+def test_a_yes_or_no_question_names_subject_and_values_and_asks() -> None:
+    seeds = range(60)
+    made = {wording.as_yes_no("The mayor of {} is", ("Ann Lee",), Random(n)) for n in seeds}
+    assert made >= {
+        "Is the mayor of {} Ann Lee?",
+        "Is Ann Lee the mayor of {}?",
+        "Is Ann Lee {}'s mayor?",
+    }
+    assert all(text and text.startswith(("Is ", "Isn't ")) for text in made)
+    both = wording.as_yes_no("{} was born in", ("Rome", "Oslo"), Random(0))
+    assert both in {"Was {} born in Rome or Oslo?", "Was {} born in Oslo or Rome?"}
+    assert wording.as_yes_no("{}, who was born in", ("Rome",), Random(0)) is None
+
+
+def test_keywords_are_the_subject_and_the_noun_alone() -> None:
+    made = {wording.as_keywords("The mayor of {} is", Random(seed)) for seed in range(60)}
+    assert made >= {"{} mayor", "mayor {}", "mayor of {}"}
+    assert wording.as_keywords("{} is governed by", Random(0)) is None
