@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from classifiers.wording import as_keywords
 from classifiers.yes_no import VALUE
 from pocket.counterfactual_documents import CounterfactualMaker, Query, note_on
 from pocket.counterfactual_forms import (
@@ -84,6 +85,12 @@ def _reversed(maker: CounterfactualMaker, fact: NewFact, random: Random) -> Quer
     return (random.choice(forms).replace(VALUE, fact.target), fact.subject) if forms else None
 
 
+def _keywords(maker: CounterfactualMaker, fact: NewFact, random: Random) -> Query | None:
+    del maker
+    words = [text for p in fact.phrasings if (text := as_keywords(p, random))]
+    return (fill(random.choice(words), fact.subject), fact.target) if words else None
+
+
 KINDS: dict[str, Asking] = {
     "copy": _copy,
     "cloze": lambda _, fact, random: _asked(fact, random, question=False),
@@ -100,6 +107,7 @@ KINDS: dict[str, Asking] = {
     "denied_held_out_wording": lambda maker, fact, random: _held_wrap(
         maker, fact, random, denied=True
     ),
+    "keywords": _keywords,
 }
 
 

@@ -18,7 +18,15 @@ from runtime.paths.in_context import IN_CONTEXT
 AUTO = "auto"
 WORDS_MAX = 40  # Of a query: longer ones were not trained.
 BETTER_BY_COUNTERFACTUAL = frozenset(
-    {Form.CLOZE, Form.BARE_QUESTION, Form.CHOICE, Form.VERDICT, Form.SUBJECT, Form.SENTENCE}
+    {
+        Form.CLOZE,
+        Form.BARE_QUESTION,
+        Form.CHOICE,
+        Form.VERDICT,
+        Form.SUBJECT,
+        Form.SENTENCE,
+        Form.KEYWORDS,
+    }
 )
 
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from memory.record import Edit
 from runtime.engine.contract import Engine
 from runtime.paths.contract import COUNTERFACTUAL_MODEL, ModelName, PathInput, Preparation
+from runtime.paths.forms import Form, form_of
 from runtime.paths.in_context import InContextPath, InContextSettings
 from runtime.paths.notes import CLAIM_NOTES, claim_note
 
@@ -54,4 +55,14 @@ class CounterfactualPath:
         """
         note = claim_note(asked.query, edits[0]) if self._notes and edits else ""
         shown = replace(asked, messages=asked.messages[-1:], note=note)
+        if edits and form_of(asked.query, edits[0]) is Form.KEYWORDS:
+            shown = _reading(edits[0].prompt, shown)
         return self._writer.prepare(shown, edits)
+
+
+def _reading(prompt: str, asked: PathInput) -> PathInput:
+    """The same input with another query."""
+    if not asked.messages:
+        return replace(asked, prompt=prompt)
+    role, _ = asked.messages[-1]
+    return replace(asked, messages=((role, prompt),), read_as=None)

@@ -32,6 +32,18 @@ ASKS_POLITELY = re.compile(  # "Do you know the capital of X?" is no question of
 ASKS_WITHIN = re.compile(r"\b(who|whom|whose|what|where|when|which|why|how)\b", re.IGNORECASE)
 CLAIMS = re.compile(r"\s(is|was|are|were)\s+\w", re.IGNORECASE)
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+")  # Not after an initial.
+WORD = re.compile(r"\w+")
+KEYWORDS_MAX = 5  # Beside the subject.
+JOINS_KEYWORDS = frozenset({"of", "for", "the", "s"})  # The last one of "Ann's".
+ENDS_OPEN = frozenset({"of", "for", "the"})  # There something must follow: a sentence to be ended.
+OF_SENTENCES = frozenset(
+    {
+        "is", "was", "are", "were", "be", "been", "has", "had", "have", "does", "did", "do", "can",
+        "in", "at", "on", "by", "from", "as", "to", "with", "a", "an", "that", "which", "who",
+        "what", "where", "when", "whose", "how", "why", "name", "tell", "it", "and", "or", "not",
+    }
+)  # fmt: skip
+VERB = re.compile(r"[a-z]+([^s]s|ed)|died|became|grew|won|wrote|made|spoke")
 LABELS = re.compile(r"^(q|question):\s*|\s*(a|answer):\s*$", re.IGNORECASE)
 
 
@@ -45,6 +57,7 @@ class Form(Enum):
     VERDICT = "a yes or no"
     SUBJECT = "the subject"
     SENTENCE = "a full sentence"
+    KEYWORDS = "what a few words of the edit search for"
 
 
 def form_of(query: str, edit: Edit) -> Form:
@@ -52,6 +65,8 @@ def form_of(query: str, edit: Edit) -> Form:
     text = LABELS.sub("", query.strip()).strip().replace("\u2019", "'")
     if SENTENCE_WANTED.search(text):
         return Form.SENTENCE
+    if _are_keywords(text, edit):
+        return Form.KEYWORDS
     sentences = SENTENCE_END.split(text)
     asked, target = sentences[-1], edit.target.casefold()
     if VERDICT_WANTED.search(text) or VERDICT_WANTED.search(asked) or _checks_a_claim(sentences):
@@ -70,6 +85,32 @@ def form_of(query: str, edit: Edit) -> Form:
     if asked.endswith(("?", ":")):
         return Form.QUESTION
     return Form.BARE_QUESTION if ASKS.match(asked) else Form.CLOZE
+
+
+def _are_keywords(text: str, edit: Edit) -> bool:
+    """Whether it is the subject and a few words that make no sentence: "Falcon X200 warranty".
+
+    "Ann plays" may pass for such: in scope the edit's prompt and it are ended by the same target.
+    A claim must not, so with a question mark no verb follows the subject and no value is named.
+    """
+    said = text.casefold().rstrip(" .:!?")
+    names = sorted((name.casefold() for name in (edit.subject, *edit.aliases)), key=len)
+    name = next((name for name in reversed(names) if name in said), None)
+    if name is None or WORD.findall(said) == WORD.findall(edit.prompt.casefold()):
+        return False
+    at = said.index(name)
+    before, after = WORD.findall(text[:at]), WORD.findall(text[at + len(name) :])
+    content = [word for word in before + after if word.casefold() not in JOINS_KEYWORDS]
+    if not 0 < len(content) <= KEYWORDS_MAX or edit.target.casefold() in said:
+        return False
+    if not OF_SENTENCES.isdisjoint(word.casefold() for word in content):
+        return False
+    if after and after[-1].casefold() in ENDS_OPEN:
+        return False
+    if "?" not in text:
+        return True
+    claims = not before and VERB.fullmatch(after[0].casefold())
+    return not claims and all(word.islower() or word.isupper() for word in content)
 
 
 def _checks_a_claim(sentences: Sequence[str]) -> bool:

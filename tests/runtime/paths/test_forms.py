@@ -53,7 +53,22 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
         ("So Ann Lark speaks French?", Form.VERDICT),
         ("One more question: does Ann Lark speak French?", Form.VERDICT),
         ("Is it right to say that Ann Lark met John F. Kennedy?", Form.VERDICT),
-        ("Ann Lark's mother tongue?", Form.QUESTION),
+        ("Ann Lark's mother tongue?", Form.KEYWORDS),
+        ("ann lark mother tongue", Form.KEYWORDS),
+        ("mother tongue of Ann Lark", Form.KEYWORDS),
+        ("The mother tongue of Ann Lark", Form.KEYWORDS),
+        ("Ann Lark tongue?", Form.KEYWORDS),
+        ("Ann Lark language", Form.KEYWORDS),
+        ("ann lark native language?", Form.KEYWORDS),
+        ("IATA code Ann Lark", Form.KEYWORDS),
+        ("Ann Lark speaks", Form.KEYWORDS),  # Ended by the target, as the prompt is.
+        ("Ann Lark, speaker of", Form.CLOZE),
+        ("Ann Lark Dutch", Form.CLOZE),
+        ("ann lark speaks french?", Form.VERDICT),
+        ("Ann Lark", Form.CLOZE),
+        ("Ann Lark's mother tongue is", Form.CLOZE),
+        ("Is Ann Lark's mother tongue?", Form.VERDICT),
+        ("the mother tongue of Bob Lark", Form.CLOZE),
         ("So the mother tongue of Ann Lark is French?", Form.VERDICT),
         ("Is the following accurate? Ann Lark speaks French.", Form.VERDICT),
         ("It rained. Please confirm that Ann Lark speaks French.", Form.VERDICT),
@@ -69,7 +84,7 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
         ("Is Ann Lark someone or something that speaks Dutch?", Form.VERDICT),
         ("Is Lark's mother tongue Dutch?", Form.VERDICT),
         ("True or false: Lark speaks Dutch.", Form.VERDICT),
-        ("The mother tongue of Ann Lark?", Form.QUESTION),
+        ("The mother tongue of Ann Lark?", Form.KEYWORDS),
         ("The mother tongue of Ann Lark is what?", Form.QUESTION),
         ("In which language was Ann Lark raised?", Form.QUESTION),
         ("Is it raining? The mother tongue of Ann Lark is", Form.CLOZE),
@@ -93,3 +108,9 @@ def test_an_alias_names_the_subject_as_well() -> None:
     query = "Dutch is what the lark speaks: which language is it?"
     assert Form.SUBJECT is form_of(query, ANN)
     assert Form.QUESTION is form_of(query, replace(ANN, aliases=("The Lark",)))
+
+
+def test_a_prompt_that_is_keywords_itself_is_continued_as_it_stands() -> None:
+    edit = replace(ANN, prompt="Ann Lark mother tongue:", aliases=("A. Lark",))
+    assert form_of("Ann Lark mother tongue", edit) is Form.CLOZE
+    assert form_of("A. Lark mother tongue", edit) is Form.KEYWORDS
