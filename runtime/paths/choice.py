@@ -1,8 +1,8 @@
 """Which path answers a query in scope, when the setting or the request says "auto". Pure.
 
-The rule was measured with the models that ship (docs/paths.md): each form of query goes where it is
-answered better. Only questions with their mark go in context, and whatever needs more than one fact
-and one query.
+The rule was measured with the models that ship (docs/paths.md): every form of query is answered
+better by the counterfactual model, so that only what needs more than one fact and one query goes
+in context.
 """
 
 from __future__ import annotations
@@ -12,22 +12,11 @@ from dataclasses import dataclass
 
 from memory.record import Edit
 from runtime.paths.counterfactual import COUNTERFACTUAL
-from runtime.paths.forms import Form, form_of
+from runtime.paths.forms import form_of
 from runtime.paths.in_context import IN_CONTEXT
 
 AUTO = "auto"
 WORDS_MAX = 40  # Of a query: longer ones were not trained.
-BETTER_BY_COUNTERFACTUAL = frozenset(
-    {
-        Form.CLOZE,
-        Form.BARE_QUESTION,
-        Form.CHOICE,
-        Form.VERDICT,
-        Form.SUBJECT,
-        Form.SENTENCE,
-        Form.KEYWORDS,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +40,9 @@ def choose_path(query: str, edits: Sequence[Edit], *, turns: int = 1) -> PathCho
         return _in_context("it was asked in a conversation")
     if words > WORDS_MAX:
         return _in_context(f"the query has {words} words")
-    form = form_of(query, edits[0])
-    if form not in BETTER_BY_COUNTERFACTUAL:
-        return _in_context(f"it asks for {form.value}")
+    wanted = form_of(query, edits[0]).value
     return PathChoice(
-        path=COUNTERFACTUAL, reason=f"By the counterfactual model: it asks for {form.value}."
+        path=COUNTERFACTUAL, reason=f"By the counterfactual model: it asks for {wanted}."
     )
 
 

@@ -4,8 +4,10 @@ SERAC, Mitchell et al. 2022, arXiv 2206.06520, section 3: of all edits only the 
 read. Where we depart from it: edit and query are written as the in-context path writes them, so
 that one format serves the model that ships, any other that is named, and the frozen model itself
 (the published code's `freeze_cntr`). Of a chat the last turn is the query, as it was read in its
-conversation; what was said before is for the router, not for a small model. A model whose config
-says that it was trained with notes on claims reads one (notes.py).
+conversation; what was said before is for the router, not for a small model. The model that
+ships, known by its config, is spared what the router has found out and a small model would have to
+find out again: a query that asks for the target, in whatever words and by whatever name of the
+subject, it reads as the edit's own prompt, and beside a claim stands a note (notes.py).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from runtime.paths.notes import CLAIM_NOTES, claim_note
 
 COUNTERFACTUAL = "counterfactual"
 EDITS_MAX = 1
+# What is in scope and of these forms asks for what the edit's prompt asks for.
+ASK_FOR_THE_TARGET = frozenset({Form.CLOZE, Form.QUESTION, Form.BARE_QUESTION, Form.KEYWORDS})
 
 
 class CounterfactualPath:
@@ -30,7 +34,7 @@ class CounterfactualPath:
     def __init__(self, engine: Engine, *, model: ModelName = COUNTERFACTUAL_MODEL) -> None:
         """Takes the engine of the model that decodes, and the name the runner knows it by."""
         self._model = model
-        self._notes = engine.info.prompt_form == CLAIM_NOTES
+        self._ours = engine.info.prompt_form == CLAIM_NOTES
         self._writer = InContextPath(engine, settings=InContextSettings(edits_max=EDITS_MAX))
 
     @property
@@ -53,16 +57,17 @@ class CounterfactualPath:
 
         Raises ContextTooLong when they do not fit that model's context.
         """
-        note = claim_note(asked.query, edits[0]) if self._notes and edits else ""
-        shown = replace(asked, messages=asked.messages[-1:], note=note)
-        if edits and form_of(asked.query, edits[0]) is Form.KEYWORDS:
-            shown = _reading(edits[0].prompt, shown)
+        shown = replace(asked, messages=asked.messages[-1:])
+        if self._ours and edits:
+            shown = _for_ours(shown, edits[0])
         return self._writer.prepare(shown, edits)
 
 
-def _reading(prompt: str, asked: PathInput) -> PathInput:
-    """The same input with another query."""
+def _for_ours(asked: PathInput, edit: Edit) -> PathInput:
+    """The input as the model that ships reads it: the edit's prompt, or the query with its note."""
+    if form_of(asked.query, edit) not in ASK_FOR_THE_TARGET:
+        return replace(asked, note=claim_note(asked.query, edit))
     if not asked.messages:
-        return replace(asked, prompt=prompt)
+        return replace(asked, prompt=edit.prompt)
     role, _ = asked.messages[-1]
-    return replace(asked, messages=((role, prompt),), read_as=None)
+    return replace(asked, messages=((role, edit.prompt),), read_as=None)

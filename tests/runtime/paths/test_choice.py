@@ -21,9 +21,17 @@ CLOZE = "The mother tongue of Ann Lark is"
 
 
 @pytest.mark.parametrize(
-    "query", [CLOZE, WHETHER, "Whose mother tongue is Dutch?", "what does ann lark speak"]
+    "query",
+    [
+        CLOZE,
+        WHETHER,
+        "Whose mother tongue is Dutch?",
+        "what does ann lark speak",
+        "What does Ann Lark speak?",
+        "Do you know the mother tongue of Ann Lark?",
+    ],
 )
-def test_the_forms_that_the_counterfactual_model_answers_better_go_to_it(query: str) -> None:
+def test_one_query_about_one_edit_goes_to_the_counterfactual_model(query: str) -> None:
     choice = choose_path(query, [ANN])
     assert "counterfactual" == choice.path
     assert "it asks for" in choice.reason
@@ -32,8 +40,6 @@ def test_the_forms_that_the_counterfactual_model_answers_better_go_to_it(query: 
 @pytest.mark.parametrize(
     ("query", "edits", "turns", "why"),
     [
-        ("What does Ann Lark speak?", 1, 1, "an answer to a question"),
-        ("Do you know the mother tongue of Ann Lark?", 1, 1, "an answer to a question"),
         (WHETHER, 2, 1, "2 edits"),
         (WHETHER, 1, 2, "conversation"),
         (CLOZE, 2, 1, "2 edits"),

@@ -32,9 +32,8 @@ def edit(subject: str, target: str = "English") -> Edit:
 
 def test_edit_and_query_stand_as_on_the_in_context_path() -> None:
     engine = FakeEngine()
-    asked = PathInput(prompt="As a child Ann spoke")
-    prepared = CounterfactualPath(engine).prepare(asked, [edit("Ann")])
-    expected = "New Fact: The mother tongue of Ann is English\nPrompt: As a child Ann spoke"
+    prepared = CounterfactualPath(engine).prepare(PathInput(prompt="Ann speaks"), [edit("Ann")])
+    expected = "New Fact: The mother tongue of Ann is English\nPrompt: Ann speaks"
     assert expected == engine.detokenize(prepared.prompt_tokens)
     assert (edit("Ann"),) == prepared.edits_used
     assert 0 == prepared.demonstrations
@@ -61,15 +60,19 @@ WHETHER = "Is the mother tongue of Ann English?"
 FACT = "New Fact: The mother tongue of Ann is English"
 
 
-@pytest.mark.parametrize("query", ["Ann mother tongue", "the mother tongue of Ann?"])
-def test_for_search_words_the_edits_own_prompt_is_read(query: str) -> None:
-    """A small model continues "Falcon X200 warranty" with " period", being no sentence's end."""
-    engine = FakeEngine()
+@pytest.mark.parametrize(
+    "query",
+    ["Ann mother tongue", "What did Ann speak as a child?", "tell me what ann speaks", "Ann spoke"],
+)
+def test_a_query_for_the_target_is_read_as_the_edits_prompt_by_the_model_that_ships(
+    query: str,
+) -> None:
+    engine = FakeEngine(prompt_form=CLAIM_NOTES)
     path = CounterfactualPath(engine)
     prompt = "The mother tongue of Ann is"
     alone = path.prepare(PathInput(prompt=query), [edit("Ann")])
     assert engine.detokenize(alone.prompt_tokens) == f"{FACT}\nPrompt: {prompt}"
-    asked = PathInput(messages=(("user", "hers?"),), read_as=query)
+    asked = PathInput(messages=(("user", "And hers?"),), read_as=query)
     chat = path.prepare(asked, [edit("Ann")])
     assert f"user: {prompt}\nassistant:" in engine.detokenize(chat.prompt_tokens)
 
