@@ -3,22 +3,24 @@
 Every probe is asked with its own edit (no router), greedily, to its natural end, through the
 server's own engines and paths. Counted is whether the whole answer is right, by kind. Probes are
 CounterFact's and zsRE's evaluation records, and our own forms about subjects of evaluation files,
-which no training document of the counterfactual model names.
+which no training document of the counterfactual model names. Then the same by the form that the
+server reads, and in wordings of the router's phrasebook that neither model has read.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
 from evaluation.metrics import Rate, exact, rate
 from evaluation.records import clean_rephrase
 from memory.record import DEFAULT_NAMESPACE, Edit, EditId
+from pocket.counterfactual_book import load_book
 from pocket.counterfactual_probes import form_queries
 from pocket.counterfactual_train import load_maker
 from pocket.data import HERE, default_data_folder, read_json
@@ -31,11 +33,14 @@ from runtime.paths.choice import AUTO, choose_path
 from runtime.paths.contract import Path as AnswerPath
 from runtime.paths.contract import PathInput
 from runtime.paths.counterfactual import CounterfactualPath
+from runtime.paths.forms import form_of
 from runtime.paths.in_context import InContextPath
 
 ANSWER_TOKENS = 32
 AT_ONCE = 16
+NEW = ("new wording", "new relation")  # Kinds of probes from the phrasebook.
 VERBATIM = "target verbatim"
+AS_ASKED = "the query as asked"  # The counterfactual model without what the path rewrites.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,29 @@ def form_probes(data: Path, part: str, count: int, seed: int = 2) -> list[FormPr
     return probes
 
 
+def book_probes(data: Path, part: str, count: int, seed: int = 3) -> list[FormProbe]:
+    """Returns probes in wordings, and in whole relations, of the router's phrasebook held out.
+
+    Neither model has read these wordings; subjects are those of one split.
+    """
+    random, context = Random(seed), load_maker(data, part).context
+    subjects = sorted({fact["subject"] for fact in context.facts})
+    known = [relation for relation in load_book(data) if relation.held_out]
+    others = load_book(data, trained=False)
+    probes = []
+    for kind, book in zip(NEW, (known, others), strict=True):
+        for _ in range(count):
+            relation, subject = random.choice(book), random.choice(subjects)
+            told = random.choice(relation.stated)
+            wordings = {*relation.held_out, *(() if book is known else relation.phrasings)} - {told}
+            asked = fill(random.choice(sorted(wordings)), subject)
+            target = random.choice(relation.answers or (context.pool.answer(random),))
+            probes.append(
+                _probe(kind, edit_of(subject, fill(told, subject), target), asked, target)
+            )
+    return probes
+
+
 def _probe(kind: str, edit: Edit, prompt: str, answer: str) -> FormProbe:
     asked = PathInput(prompt=prompt, max_tokens=ANSWER_TOKENS)
     return FormProbe(kind=kind, edit=edit, asked=asked, answer=answer)
@@ -132,6 +160,21 @@ def rates(method: str, probes: Sequence[FormProbe], given: Sequence[str]) -> dic
     return found
 
 
+def by_form(probe: FormProbe) -> FormProbe:
+    """Returns the probe with the form that the server reads as its kind."""
+    form = form_of(probe.asked.query, probe.edit).name.lower().replace("_", " ")
+    return replace(probe, kind=f"{probe.kind}, {form}" if probe.kind in NEW else form)
+
+
+def show(title: str, table: Mapping[str, Mapping[str, Sequence[Rate]]]) -> None:
+    """Prints rates by kind (rows) and method (columns)."""
+    print(f"\n{title:40}" + "".join(f"{name:>24}" for name in table))
+    for kind in next(iter(table.values())):
+        cells = [table[name][kind][0] for name in table]
+        shown = [f"{c.value:6.1%} ({c.low:.0%}-{c.high:.0%})" for c in cells]
+        print(f"{kind:40}" + "".join(f"{cell:>24}" for cell in shown) + f"  n {cells[0].n}")
+
+
 def main() -> None:
     """Prints the table and writes figures and answers."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -144,12 +187,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parent / "evaluation/out/paths")
     options = parser.parse_args()
     probes = form_probes(options.data, options.part, options.count)
+    probes += book_probes(options.data, options.part, 2 * options.count)
     if options.part == "dev":
         probes = data_set_probes(options.data, options.count) + probes
     small = TransformersEngine.load(str(options.model), threads=options.threads)
     frozen = TransformersEngine.load(str(options.base))
     methods: dict[str, tuple[EngineContract, AnswerPath]] = {
         "counterfactual": (small, CounterfactualPath(small)),
+        AS_ASKED: (small, CounterfactualPath(small, rewrites=False)),
         "in_context": (frozen, InContextPath(frozen)),
     }
     given = {name: answers(*parts, probes) for name, parts in methods.items()}
@@ -158,11 +203,16 @@ def main() -> None:
     for engine in (small, frozen):
         engine.close()
     table = {name: rates(name, probes, answered) for name, answered in given.items()}
-    print(f"{'percent right (95% interval)':40}" + "".join(f"{name:>24}" for name in table))
-    for kind in table[VERBATIM]:
-        cells = [table[name][kind][0] for name in table]
-        shown = [f"{c.value:6.1%} ({c.low:.0%}-{c.high:.0%})" for c in cells]
-        print(f"{kind:40}" + "".join(f"{cell:>24}" for cell in shown) + f"  n {cells[0].n}")
+    show("percent right (95% interval)", table)
+    for title, new in (("form as read", False), ("wordings never read", True)):
+        formed = {
+            place: by_form(probe)
+            for place, probe in enumerate(probes)
+            if (probe.kind in NEW) == new and probe.kind != "unknown"
+        }
+        places = sorted(formed, key=lambda place: formed[place].kind)
+        listed = [formed[place] for place in places]
+        show(title, {n: rates(n, listed, [g[p] for p in places]) for n, g in given.items()})
     options.out.mkdir(parents=True, exist_ok=True)
     figures = {k: {n: asdict(table[n][k][0]) for n in table} for k in table[VERBATIM]}
     (options.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")

@@ -31,10 +31,16 @@ ASK_FOR_THE_TARGET = frozenset({Form.CLOZE, Form.QUESTION, Form.BARE_QUESTION, F
 class CounterfactualPath:
     """Writes one edit and the query for a model of its own. Thread-safe: nothing in it changes."""
 
-    def __init__(self, engine: Engine, *, model: ModelName = COUNTERFACTUAL_MODEL) -> None:
-        """Takes the engine of the model that decodes, and the name the runner knows it by."""
+    def __init__(
+        self, engine: Engine, *, model: ModelName = COUNTERFACTUAL_MODEL, rewrites: bool = True
+    ) -> None:
+        """Takes the engine of the model that decodes, and the name the runner knows it by.
+
+        Without `rewrites` the model that ships reads every query as asked; for measuring.
+        """
         self._model = model
         self._ours = engine.info.prompt_form == CLAIM_NOTES
+        self._forms = ASK_FOR_THE_TARGET if rewrites else frozenset[Form]()
         self._writer = InContextPath(engine, settings=InContextSettings(edits_max=EDITS_MAX))
 
     @property
@@ -59,15 +65,14 @@ class CounterfactualPath:
         """
         shown = replace(asked, messages=asked.messages[-1:])
         if self._ours and edits:
-            shown = _for_ours(shown, edits[0])
+            shown = self._for_ours(shown, edits[0])
         return self._writer.prepare(shown, edits)
 
-
-def _for_ours(asked: PathInput, edit: Edit) -> PathInput:
-    """The input as the model that ships reads it: the edit's prompt, or the query with its note."""
-    if form_of(asked.query, edit) not in ASK_FOR_THE_TARGET:
-        return replace(asked, note=claim_note(asked.query, edit))
-    if not asked.messages:
-        return replace(asked, prompt=edit.prompt)
-    role, _ = asked.messages[-1]
-    return replace(asked, messages=((role, edit.prompt),), read_as=None)
+    def _for_ours(self, asked: PathInput, edit: Edit) -> PathInput:
+        """The input as the model that ships reads it: the edit's prompt, or a note beside it."""
+        if form_of(asked.query, edit) not in self._forms:
+            return replace(asked, note=claim_note(asked.query, edit))
+        if not asked.messages:
+            return replace(asked, prompt=edit.prompt)
+        role, _ = asked.messages[-1]
+        return replace(asked, messages=((role, edit.prompt),), read_as=None)
