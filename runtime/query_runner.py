@@ -326,6 +326,7 @@ class QueryRunner:
             logprobs_top=question.logprobs_top,
             prefix_tokens=prepared.preparation.prefix_tokens,
             deadline_s=question.deadline_s,
+            answer_tokens=prepared.preparation.answer_tokens,
         )
         engine = self.engine_of(prepared.provenance.route)
         async with aclosing(stream_engine(engine, request)) as events:

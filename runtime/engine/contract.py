@@ -43,6 +43,7 @@ class EngineRequest:
     logprobs_top: int | None = None  # None: no logprobs; 0..20: the chosen one and this many more.
     prefix_tokens: int = 0  # How many leading prompt tokens are shared by many requests (KV reuse).
     deadline_s: float | None = None  # time.monotonic() after which the engine ends it.
+    answer_tokens: tuple[int, ...] = ()  # What is answered whatever the model prefers; (): it says.
 
 
 class FinishReason(Enum):

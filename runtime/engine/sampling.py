@@ -9,6 +9,7 @@ not depend on who shares the batch.
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Sequence
 
 import torch
@@ -24,10 +25,13 @@ Ranked = tuple[float, list[tuple[int, float]]]  # The chosen token's logprob; th
 class Sampler:
     """The state that one generation's sampling keeps between tokens."""
 
-    __slots__ = ("generator", "sampling", "seed", "seen")
+    __slots__ = ("generator", "given", "sampling", "seed", "seen")
 
-    def __init__(self, sampling: Sampling, prompt_tokens: Sequence[int]) -> None:
+    def __init__(
+        self, sampling: Sampling, prompt_tokens: Sequence[int], answer_tokens: Sequence[int] = ()
+    ) -> None:
         self.sampling = sampling
+        self.given = deque(answer_tokens)  # What is still to be chosen whatever the logits say.
         self.seed: int | None = None
         self.generator: torch.Generator | None = None
         if sampling.temperature > 0:
@@ -36,7 +40,9 @@ class Sampler:
         self.seen = set(prompt_tokens) if sampling.repetition_penalty != 1.0 else None
 
     def note(self, token: int) -> None:
-        """Remembers a chosen token for the repetition penalty."""
+        """Remembers a chosen token for the repetition penalty, and goes on in what is given."""
+        if self.given:
+            self.given.popleft()
         if self.seen is not None:
             self.seen.add(token)
 
@@ -65,7 +71,10 @@ def choose(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | None]:
         drawn = invert(chances, [samplers[row].draw() for row in rows])
         for row, token in zip(rows, drawn, strict=True):
             tokens[row] = token
-    return tokens
+    return [
+        sampler.given[0] if sampler.given and token is not None else token
+        for sampler, token in zip(samplers, tokens, strict=True)
+    ]
 
 
 def penalise(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:

@@ -171,7 +171,7 @@ class Seq2SeqEngine:
             wake=self._wake,
         )
         # As in transformers, the penalty is over what the decoder wrote, not what was read.
-        generation.sampler = Sampler(request.sampling, self._model.opening)
+        generation.sampler = Sampler(request.sampling, self._model.opening, request.answer_tokens)
         self._submit(generation)
         return generation
 

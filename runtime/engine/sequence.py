@@ -44,7 +44,7 @@ class RunningGeneration:
     ) -> None:
         self.request = request
         self.weights = weights  # Of the edition it began with: its own hold on them.
-        self.sampler = Sampler(request.sampling, request.prompt_tokens)
+        self.sampler = Sampler(request.sampling, request.prompt_tokens, request.answer_tokens)
         self.tokens: list[int] = []
         self.cached_tokens = 0
         self.ended = False
@@ -95,10 +95,17 @@ class RunningGeneration:
         if stop:
             self._send(text)
             self._end(FinishReason.STOP, stop)
+        elif self._all_given():
+            self._finish_with(text, FinishReason.EOS)
         elif len(self.tokens) >= self.request.sampling.max_tokens:
             self._finish_with(text, FinishReason.LENGTH)
         elif text:
             self._send(text)
+
+    def _all_given(self) -> bool:
+        """Whether the answer that the request came with has been said; it ends there."""
+        given = len(self.request.answer_tokens)
+        return len(self.tokens) == given > 0 and not self.request.sampling.ignore_eos
 
     def finish(self, reason: FinishReason) -> None:
         """Delivers what was held back and the last event."""

@@ -37,6 +37,7 @@ class Preparation:
     prefix_tokens: int = 0  # Leading tokens that do not depend on query or edit.
     edits_used: tuple[Edit, ...] = ()
     demonstrations: int = 0
+    answer_tokens: tuple[int, ...] = ()  # The whole answer where it is known; (): the model says.
 
 
 class Path(Protocol):

@@ -7,7 +7,9 @@ that one format serves the model that ships, any other that is named, and the fr
 conversation; what was said before is for the router, not for a small model. The model that
 ships, known by its config, is spared what the router has found out and a small model would have to
 find out again: a query that asks for the target, in whatever words and by whatever name of the
-subject, it reads as the edit's own prompt, and beside a claim stands a note (notes.py).
+subject, it reads as the edit's own prompt. What is known to be the answer, it need not spell: a
+value is copied, letter by letter, and beside a claim stands a note (notes.py). Yes, no and whole
+sentences are its own.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ from runtime.paths.notes import CLAIM_NOTES, claim_note
 
 COUNTERFACTUAL = "counterfactual"
 EDITS_MAX = 1
-# What is in scope and of these forms asks for what the edit's prompt asks for.
-ASK_FOR_THE_TARGET = frozenset({Form.CLOZE, Form.QUESTION, Form.BARE_QUESTION, Form.KEYWORDS})
+# Queries in scope and of these forms ask for what the edit's prompt asks for.
+ASK_FOR_THE_TARGET = frozenset(
+    {Form.CLOZE, Form.QUESTION, Form.BARE_QUESTION, Form.KEYWORDS, Form.CHOICE}
+)
+BEFORE = "Prompt:"  # Any text: what follows it is tokenized as an answer is.
 
 
 class CounterfactualPath:
@@ -36,11 +41,12 @@ class CounterfactualPath:
     ) -> None:
         """Takes the engine of the model that decodes, and the name the runner knows it by.
 
-        Without `rewrites` the model that ships reads every query as asked; for measuring.
+        Without `rewrites` the model that ships reads every query as asked, and copies nothing; for
+        measuring.
         """
         self._model = model
         self._ours = engine.info.prompt_form == CLAIM_NOTES
-        self._forms = ASK_FOR_THE_TARGET if rewrites else frozenset[Form]()
+        self._engine, self._rewrites = engine, rewrites
         self._writer = InContextPath(engine, settings=InContextSettings(edits_max=EDITS_MAX))
 
     @property
@@ -64,15 +70,27 @@ class CounterfactualPath:
         Raises ContextTooLong when they do not fit that model's context.
         """
         shown = replace(asked, messages=asked.messages[-1:])
-        if self._ours and edits:
-            shown = self._for_ours(shown, edits[0])
-        return self._writer.prepare(shown, edits)
+        if not (self._ours and edits):
+            return self._writer.prepare(shown, edits)
+        form = form_of(asked.query, edits[0])
+        if form in ASK_FOR_THE_TARGET and self._rewrites:
+            shown = _reading(edits[0].prompt, shown)
+        shown = replace(shown, note=claim_note(shown.query, edits[0]))
+        prepared = self._writer.prepare(shown, edits)
+        return replace(prepared, answer_tokens=self._answer(form, edits[0]))
 
-    def _for_ours(self, asked: PathInput, edit: Edit) -> PathInput:
-        """The input as the model that ships reads it: the edit's prompt, or a note beside it."""
-        if form_of(asked.query, edit) not in self._forms:
-            return replace(asked, note=claim_note(asked.query, edit))
-        if not asked.messages:
-            return replace(asked, prompt=edit.prompt)
-        role, _ = asked.messages[-1]
-        return replace(asked, messages=((role, edit.prompt),), read_as=None)
+    def _answer(self, form: Form, edit: Edit) -> tuple[int, ...]:
+        """The tokens of the answer where the form alone says what it is; none where it does not."""
+        known = {Form.SUBJECT: edit.subject, **dict.fromkeys(ASK_FOR_THE_TARGET, edit.target)}
+        if form not in known or not self._rewrites:
+            return ()
+        _, tokens = self._engine.tokenize_continuation(BEFORE, f" {known[form]}")
+        return tuple(tokens)
+
+
+def _reading(prompt: str, asked: PathInput) -> PathInput:
+    """The same input with another query."""
+    if not asked.messages:
+        return replace(asked, prompt=prompt)
+    role, _ = asked.messages[-1]
+    return replace(asked, messages=((role, prompt),), read_as=None)

@@ -77,6 +77,30 @@ def test_a_query_for_the_target_is_read_as_the_edits_prompt_by_the_model_that_sh
     assert f"user: {prompt}\nassistant:" in engine.detokenize(chat.prompt_tokens)
 
 
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("Ann speaks", " English"),
+        ("Which language did Ann grow up with?", " English"),
+        ("Ann mother tongue", " English"),
+        ("Is the mother tongue of Ann Dutch or English?", " English"),
+        ("Whose mother tongue is English?", " Ann"),
+        (WHETHER, ""),
+        ("What does Ann speak? Answer in a full sentence.", ""),
+    ],
+)
+def test_a_value_that_the_form_asks_for_is_copied_and_the_rest_is_the_models(
+    query: str, answer: str
+) -> None:
+    engine = FakeEngine(prompt_form=CLAIM_NOTES)
+    prepared = CounterfactualPath(engine).prepare(PathInput(prompt=query), [edit("Ann")])
+    assert engine.detokenize(prepared.answer_tokens) == answer
+    measured = CounterfactualPath(engine, rewrites=False)
+    assert measured.prepare(PathInput(prompt=query), [edit("Ann")]).answer_tokens == ()
+    other = CounterfactualPath(FakeEngine())  # A named model says what it likes.
+    assert other.prepare(PathInput(prompt=query), [edit("Ann")]).answer_tokens == ()
+
+
 def test_a_model_trained_with_notes_is_told_whether_a_claim_names_the_target() -> None:
     engine = FakeEngine(prompt_form=CLAIM_NOTES)
     path = CounterfactualPath(engine)
