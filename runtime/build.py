@@ -47,6 +47,7 @@ from runtime.query_runner import QueryRunner, RoutingSettings
 
 T = TypeVar("T")
 
+WARM_UP = "warm up"
 BUNDLE = FilePath(__file__).resolve().parent.parent / "pocket"
 
 CLASSIFIERS: dict[str, Callable[[Encoder], ScopeClassifier]] = {
@@ -285,6 +286,7 @@ def build_runtime(settings: Settings) -> Runtime:
     with ExitStack() as closers:
         encoder = make_encoder(settings.encoder)
         closers.callback(encoder.close)
+        warmed = encoder.begin(WARM_UP)  # In its own thread, beside the other loading.
         memory = EditMemory.open(
             settings.memory.directory,
             encoder=encoder,
@@ -329,6 +331,7 @@ def build_runtime(settings: Settings) -> Runtime:
             editors=EDITORS,
             shipped=Shipped(facts=BUNDLE / "facts.jsonl", relations=BUNDLE / "relations.json"),
         )
+        warmed()  # What is wrong with its weights is said now, and the first query need not wait.
         closers.pop_all()  # All stands: closing is the Runtime's now.
     return Runtime(
         settings=settings,

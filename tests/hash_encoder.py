@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -46,3 +46,22 @@ class HashEncoder:
         if not texts:
             return np.zeros((0, self._dimension), dtype=np.float32)
         return np.stack([self.encode(text) for text in texts])
+
+
+class ClosableEncoder(HashEncoder):
+    """A HashEncoder that is begun, waited for and closed as the real one is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited: list[str] = []
+        self.closed = 0
+
+    def begin(self, text: str) -> Callable[[], Vector]:
+        def end() -> Vector:
+            self.awaited.append(text)
+            return self.encode(text)
+
+        return end
+
+    def close(self) -> None:
+        self.closed += 1

@@ -12,16 +12,7 @@ from runtime import build
 from runtime.build import BUNDLE, build_runtime, model_folder, named
 from runtime.config import Settings
 from tests.fakes import FakeEngine
-from tests.hash_encoder import HashEncoder
-
-
-class ClosableEncoder(HashEncoder):
-    """Counts how often it was closed."""
-
-    closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
+from tests.hash_encoder import ClosableEncoder
 
 
 @pytest.fixture
@@ -143,3 +134,15 @@ def test_a_model_that_is_not_there_is_refused_before_anything_is_loaded(
     with pytest.raises(StartupError, match="no-such-folder"):
         build_runtime(made)
     assert not folder.exists()
+
+
+def test_the_encoder_is_warm_before_the_first_query(
+    tmp_path: Path, encoder: ClosableEncoder, engine: FakeEngine
+) -> None:
+    """Else a server that was restarted lets its first caller wait for seconds."""
+    runtime = build_runtime(settings(tmp_path / "data", default_path="in_context"))
+    try:
+        assert engine.health().alive
+        assert encoder.awaited == [build.WARM_UP]
+    finally:
+        runtime.close()

@@ -20,13 +20,8 @@ from runtime.build import (
 from runtime.config import POCKET_BASE, POCKET_COUNTERFACTUAL, Settings
 from runtime.engine.seq2seq import Seq2SeqEngine
 from runtime.engine.transformers_engine import TransformersEngine
-from tests.hash_encoder import HashEncoder
+from tests.hash_encoder import ClosableEncoder
 from tests.tiny_models import save_tiny_model, save_tiny_t5
-
-
-class ClosableEncoder(HashEncoder):
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 @pytest.fixture(autouse=True)
