@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from memory.conflicts import same_text
 from memory.record import Edit
 from runtime.engine.contract import Engine
 from runtime.paths.contract import COUNTERFACTUAL_MODEL, ModelName, PathInput, Preparation
 from runtime.paths.forms import Form, form_of
 from runtime.paths.in_context import InContextPath, InContextSettings
-from runtime.paths.notes import CLAIM_NOTES, claim_note
+from runtime.paths.notes import CLAIM_NOTES, claim_note, is_denied
 
 COUNTERFACTUAL = "counterfactual"
 EDITS_MAX = 1
@@ -72,20 +73,34 @@ class CounterfactualPath:
         shown = replace(asked, messages=asked.messages[-1:])
         if not (self._ours and edits):
             return self._writer.prepare(shown, edits)
-        form = form_of(asked.query, edits[0])
-        if form in ASK_FOR_THE_TARGET and self._rewrites:
+        answer = _known_answer(asked.query, edits[0]) if self._rewrites else ""
+        if answer and answer == edits[0].target:
             shown = _reading(edits[0].prompt, shown)
-        shown = replace(shown, note=claim_note(shown.query, edits[0]))
+        else:
+            shown = replace(shown, note=claim_note(asked.query, edits[0]))
         prepared = self._writer.prepare(shown, edits)
-        return replace(prepared, answer_tokens=self._answer(form, edits[0]))
+        return replace(prepared, answer_tokens=self._answer_tokens(answer))
 
-    def _answer(self, form: Form, edit: Edit) -> tuple[int, ...]:
-        """The tokens of the answer where the form alone says what it is; none where it does not."""
-        known = {Form.SUBJECT: edit.subject, **dict.fromkeys(ASK_FOR_THE_TARGET, edit.target)}
-        if form not in known or not self._rewrites:
+    def _answer_tokens(self, answer: str) -> tuple[int, ...]:
+        if not answer:
             return ()
-        _, tokens = self._engine.tokenize_continuation(BEFORE, f" {known[form]}")
+        _, tokens = self._engine.tokenize_continuation(BEFORE, f" {answer}")
         return tuple(tokens)
+
+
+def _known_answer(query: str, edit: Edit) -> str:
+    """What a query is answered with, read off its form; "" where the words of an answer are open.
+
+    Of a query that denies ("It is false that X speaks", "X does not speak") its form says nothing.
+    """
+    if same_text(query, edit.prompt):
+        return edit.target
+    if is_denied(query, edit):
+        return ""
+    form = form_of(query, edit)
+    if form is Form.SUBJECT:
+        return edit.subject
+    return edit.target if form in ASK_FOR_THE_TARGET else ""
 
 
 def _reading(prompt: str, asked: PathInput) -> PathInput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,8 @@ def test_a_query_for_the_target_is_read_as_the_edits_prompt_by_the_model_that_sh
         ("Is the mother tongue of Ann Dutch or English?", " English"),
         ("Whose mother tongue is English?", " Ann"),
         (WHETHER, ""),
+        ("It is false that Ann speaks", ""),
+        ("Which language does Ann not speak?", ""),
         ("What does Ann speak? Answer in a full sentence.", ""),
     ],
 )
@@ -99,6 +102,15 @@ def test_a_value_that_the_form_asks_for_is_copied_and_the_rest_is_the_models(
     assert measured.prepare(PathInput(prompt=query), [edit("Ann")]).answer_tokens == ()
     other = CounterfactualPath(FakeEngine())  # A named model says what it likes.
     assert other.prepare(PathInput(prompt=query), [edit("Ann")]).answer_tokens == ()
+
+
+@pytest.mark.parametrize("prompt", ["Is Ann alive?", "Ann does not speak"])
+def test_the_edits_own_prompt_is_answered_with_the_target_whatever_its_form(prompt: str) -> None:
+    engine = FakeEngine(prompt_form=CLAIM_NOTES)
+    own = replace(edit("Ann"), prompt=prompt, target="No longer")
+    prepared = CounterfactualPath(engine).prepare(PathInput(prompt=f" {prompt}"), [own])
+    assert engine.detokenize(prepared.answer_tokens) == " No longer"
+    assert "Named" not in engine.detokenize(prepared.prompt_tokens)
 
 
 def test_a_model_trained_with_notes_is_told_whether_a_claim_names_the_target() -> None:
