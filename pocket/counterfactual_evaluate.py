@@ -135,6 +135,7 @@ def answers(engine: EngineContract, path: AnswerPath, probes: Sequence[FormProbe
             request_id=str(number),
             prompt_tokens=prepared.prompt_tokens,
             sampling=Sampling(max_tokens=ANSWER_TOKENS),
+            answer_tokens=prepared.answer_tokens,
         )
         return collect(engine, request)[0]
 
