@@ -65,12 +65,12 @@ def form_of(query: str, edit: Edit) -> Form:
     text = LABELS.sub("", query.strip()).strip().replace("\u2019", "'")
     if SENTENCE_WANTED.search(text):
         return Form.SENTENCE
-    if _are_keywords(text, edit):
-        return Form.KEYWORDS
     sentences = SENTENCE_END.split(text)
     asked, target = sentences[-1], edit.target.casefold()
     if VERDICT_WANTED.search(text) or VERDICT_WANTED.search(asked) or _checks_a_claim(sentences):
         return Form.VERDICT
+    if _are_keywords(text, edit):
+        return Form.KEYWORDS
     asks_whether = not ASKS_POLITELY.match(asked) and any(
         ASKS_WHETHER.match(part) for part in asked.split(": ")
     )

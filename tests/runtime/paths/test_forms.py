@@ -65,6 +65,7 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
         ("Ann Lark, speaker of", Form.CLOZE),
         ("Ann Lark Dutch", Form.CLOZE),
         ("ann lark speaks french?", Form.VERDICT),
+        ("Check this claim: Ann Lark speaks Latin.", Form.VERDICT),
         ("Ann Lark", Form.CLOZE),
         ("Ann Lark's mother tongue is", Form.CLOZE),
         ("Is Ann Lark's mother tongue?", Form.VERDICT),
