@@ -57,7 +57,7 @@ class Form(Enum):
     VERDICT = "a yes or no"
     SUBJECT = "the subject"
     SENTENCE = "a full sentence"
-    KEYWORDS = "what a few words of the edit search for"
+    KEYWORDS = "the value that its words search for"
 
 
 def form_of(query: str, edit: Edit) -> Form:
