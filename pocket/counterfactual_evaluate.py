@@ -146,7 +146,7 @@ def answers(engine: EngineContract, path: AnswerPath, probes: Sequence[FormProbe
 def chosen(probe: FormProbe) -> str:
     """Returns the path that "auto" takes for a probe."""
     query = probe.asked.prompt or probe.asked.messages[-1][1]
-    return choose_path(query, [probe.edit], turns=len(probe.asked.messages)).path
+    return choose_path(query, [probe.edit]).path
 
 
 def rates(method: str, probes: Sequence[FormProbe], given: Sequence[str]) -> dict[str, list[Rate]]:

@@ -291,7 +291,9 @@ class QueryRunner:
             told = f"{route.reason} The model as published answers: {lease.problem}"
             route = replace(route, reason=told)
         if self._paths.is_auto(routing.path):
-            route = self._paths.by_form(route, _path_input(question, scoped.read_as))
+            asked = _path_input(question, scoped.read_as)
+            forced = routing.policy is EditsPolicy.FORCE
+            route = self._paths.by_form(route, asked, forced=forced)
         return route, scoped
 
     def _lay_out(

@@ -1,8 +1,9 @@
 """Which path answers a query in scope, when the setting or the request says "auto". Pure.
 
 The rule was measured with the models that ship (docs/paths.md): every form of query is answered
-better by the counterfactual model, so that only what needs more than one fact and one query goes
-in context.
+better by the counterfactual model, so that only what needs more than one fact goes in context. Two
+edits in scope are not yet two facts: a question about one subject has one answer, and where two
+edits give it one each, a small model that reads both makes a third of them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memory.conflicts import same_text
 from memory.record import Edit
 from runtime.paths.counterfactual import COUNTERFACTUAL
-from runtime.paths.forms import form_of
+from runtime.paths.forms import asks_for_several, form_of
 from runtime.paths.in_context import IN_CONTEXT
 
 AUTO = "auto"
@@ -27,23 +29,28 @@ class PathChoice:
     reason: str
 
 
-def choose_path(query: str, edits: Sequence[Edit], *, turns: int = 1) -> PathChoice:
+def choose_path(query: str, edits: Sequence[Edit], *, forced: bool = False) -> PathChoice:
     """Chooses between the counterfactual and the in-context path.
 
     `query` is the prompt or the last turn as it was read, `edits` (>= 1) are those in scope, the
-    best first, `turns` how many messages were sent, a system turn among them.
+    best first, or those that the caller `forced`: of these each is meant.
     """
     words = len(query.split())
-    if len(edits) > 1:
-        return _in_context(f"{len(edits)} edits are in scope")
-    if turns > 1:
-        return _in_context("it was asked in a conversation")
     if words > WORDS_MAX:
         return _in_context(f"the query has {words} words")
-    wanted = form_of(query, edits[0]).value
+    if len(edits) > 1 and forced:
+        return _in_context(f"{len(edits)} edits are meant")
+    if len(edits) > 1 and (not _one_subject(edits) or asks_for_several(query, edits)):
+        return _in_context(f"{len(edits)} edits are in scope")
+    which = f", with the best of {len(edits)} edits in scope" if len(edits) > 1 else ""
     return PathChoice(
-        path=COUNTERFACTUAL, reason=f"By the counterfactual model: it asks for {wanted}."
+        path=COUNTERFACTUAL,
+        reason=f"By the counterfactual model{which}: it asks for {form_of(query, edits[0]).value}.",
     )
+
+
+def _one_subject(edits: Sequence[Edit]) -> bool:
+    return all(same_text(edit.subject, edits[0].subject) for edit in edits)
 
 
 def _in_context(why: str) -> PathChoice:

@@ -31,6 +31,7 @@ ASKS_POLITELY = re.compile(  # "Do you know the capital of X?" is no question of
 )
 ASKS_WITHIN = re.compile(r"\b(who|whom|whose|what|where|when|which|why|how)\b", re.IGNORECASE)
 CLAIMS = re.compile(r"\s(is|was|are|were)\s+\w", re.IGNORECASE)
+JOINS = re.compile(r"\w.*(\b(and|both|as well as|along with)\b|&)", re.IGNORECASE)  # Inside it.
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+")  # Not after an initial.
 WORD = re.compile(r"\w+")
 KEYWORDS_MAX = 5  # Beside the subject.
@@ -85,6 +86,15 @@ def form_of(query: str, edit: Edit) -> Form:
     if asked.endswith(("?", ":")):
         return Form.QUESTION
     return Form.BARE_QUESTION if ASKS.match(asked) else Form.CLOZE
+
+
+def asks_for_several(query: str, edits: Sequence[Edit]) -> bool:
+    """Whether more than one thing is asked: two questions, or an "and" that is part of no name."""
+    text = query.casefold()
+    names = {name for edit in edits for name in (edit.subject, edit.target, *edit.aliases)}
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name.casefold(), " ")
+    return text.count("?") > 1 or JOINS.search(SENTENCE_END.split(text.strip())[-1]) is not None
 
 
 def _are_keywords(text: str, edit: Edit) -> bool:

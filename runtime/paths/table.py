@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from memory.errors import InvalidInput
-from memory.record import RejectReason, Route, RouteKind
+from memory.record import Rejection, RejectReason, Route, RouteKind
 from runtime.engine.contract import Engine
 from runtime.paths.choice import AUTO, choose_path
 from runtime.paths.contract import BASE_MODEL, ModelName, Path, PathInput
@@ -75,15 +75,21 @@ class PathTable:
             )
         return found
 
-    def by_form(self, route: Route, asked: PathInput) -> Route:
-        """Chooses the path of an edited route by what was asked, and says why in its reason."""
+    def by_form(self, route: Route, asked: PathInput, *, forced: bool = False) -> Route:
+        """Chooses the path of an edited route by what was asked, and says why in its reason.
+
+        It keeps as many hits as that path reads. `forced`: the caller named the edits.
+        """
         if route.kind is RouteKind.BASE:
             return route
         left_out = [r.decision for r in route.rejections if r.reason in IN_SCOPE]
         edits = [decision.candidate.edit for decision in (*route.hits, *left_out)]
         query = asked.messages[-1][1] if asked.messages else asked.prompt
-        choice = choose_path(asked.read_as or query, edits, turns=len(asked.messages))
-        return replace(route, path=choice.path, reason=f"{route.reason} {choice.reason}")
+        choice = choose_path(asked.read_as or query, edits, forced=forced)
+        reason = f"{route.reason} {choice.reason}"
+        return _narrowed(
+            replace(route, path=choice.path, reason=reason), self.paths[choice.path].edits_max
+        )
 
     def roomier(self, route: Route, asked: str) -> Route | None:
         """Returns the route to fall back on when the context of the path's own model is too short.
@@ -98,6 +104,15 @@ class PathTable:
     def _model_of(self, path: str) -> ModelName:
         known = self.paths.get(path)
         return BASE_MODEL if known is None else known.model
+
+
+def _narrowed(route: Route, edits_max: int) -> Route:
+    """The route with as many hits as its path reads, the best ones."""
+    left_out = (
+        Rejection(decision=decision, reason=RejectReason.OUTRANKED)
+        for decision in route.hits[edits_max:]
+    )
+    return replace(route, hits=route.hits[:edits_max], rejections=(*left_out, *route.rejections))
 
 
 def _advice(name: str) -> str:

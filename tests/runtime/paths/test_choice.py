@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from memory.record import Edit, EditId, Namespace
@@ -37,22 +39,58 @@ def test_one_query_about_one_edit_goes_to_the_counterfactual_model(query: str) -
     assert "it asks for" in choice.reason
 
 
+def ann_also(**changes: str) -> list[Edit]:
+    """The edit and another one, like it but for the changes."""
+    return [ANN, replace(ANN, id=EditId("other"), **changes)]
+
+
+TWO = ann_also(prompt="Ann Lark was raised in", target="Danish")
+ANOTHER = ann_also(subject="Bob Finch", prompt="The mother tongue of Bob Finch is")
+
+
 @pytest.mark.parametrize(
-    ("query", "edits", "turns", "why"),
+    "query",
     [
-        (WHETHER, 2, 1, "2 edits"),
-        (WHETHER, 1, 2, "conversation"),
-        (CLOZE, 2, 1, "2 edits"),
-        (CLOZE, 1, 2, "conversation"),
-        ("word " * (WORDS_MAX + 1), 1, 1, f"{WORDS_MAX + 1} words"),
+        CLOZE,
+        WHETHER,
+        "And what does Ann Lark speak?",
+        "I like tea and cakes. What does Ann Lark speak?",
+    ],
+)
+def test_one_question_about_one_subject_has_one_answer(query: str) -> None:
+    choice = choose_path(query, TWO)
+    assert "counterfactual" == choice.path
+    assert "the best of 2 edits" in choice.reason
+
+
+def test_an_and_of_a_name_joins_no_questions() -> None:
+    pair = ann_also(target="Danish")
+    both = [replace(edit, subject="Lark and Finch") for edit in pair]
+    assert "counterfactual" == choose_path("Who founded Lark and Finch?", both).path
+    assert "in_context" == choose_path("Who founded and owns Lark and Finch?", both).path
+
+
+@pytest.mark.parametrize(
+    ("query", "edits", "why"),
+    [
+        (CLOZE, ANOTHER, "2 edits"),
+        ("What do Ann Lark and Bob Finch speak?", ANOTHER, "2 edits"),
+        ("What does Ann Lark speak and where was she raised?", TWO, "2 edits"),
+        ("What does Ann Lark speak? Where was she raised?", TWO, "2 edits"),
+        ("word " * (WORDS_MAX + 1), [ANN], f"{WORDS_MAX + 1} words"),
     ],
 )
 def test_everything_else_goes_in_context_and_says_why(
-    query: str, edits: int, turns: int, why: str
+    query: str, edits: list[Edit], why: str
 ) -> None:
-    choice = choose_path(query, [ANN] * edits, turns=turns)
+    choice = choose_path(query, edits)
     assert "in_context" == choice.path
     assert why in choice.reason
+
+
+def test_of_forced_edits_each_is_meant() -> None:
+    assert "in_context" == choose_path(CLOZE, TWO, forced=True).path
+    assert "counterfactual" == choose_path(CLOZE, [ANN], forced=True).path
 
 
 def test_a_query_of_just_the_allowed_length_still_counts() -> None:

@@ -12,6 +12,7 @@ from memory.record import (
     EditsPolicy,
     EditState,
     Namespace,
+    RejectReason,
     Route,
     ScopeDecision,
 )
@@ -100,11 +101,21 @@ def route_of(*states: EditState) -> Route:
     return choose_route(hits, policy=EditsPolicy.AUTO, path="in_context", edits_max=4, edition=2)
 
 
-def test_auto_keeps_a_query_in_context_that_the_weights_answer_in_part() -> None:
-    """The other model has no editions: what they hold of a query's edits it could not know."""
+def test_auto_answers_one_question_by_the_best_edit_alone() -> None:
     alone = table("auto").by_form(route_of(EditState.ACTIVE), CLOZE)
     assert ("counterfactual", 1) == (alone.path, len(alone.hits))
-    both = table("auto").by_form(route_of(EditState.ACTIVE, EditState.CONSOLIDATED), CLOZE)
+    both = table("auto").by_form(route_of(EditState.ACTIVE, EditState.ACTIVE), CLOZE)
+    assert ("counterfactual", ["ann-0"]) == (both.path, [d.candidate.edit.id for d in both.hits])
+    assert [("ann-1", RejectReason.OUTRANKED)] == [
+        (r.decision.candidate.edit.id, r.reason) for r in both.rejections
+    ]
+    assert "the best of 2 edits in scope" in both.reason
+
+
+def test_auto_keeps_a_query_in_context_that_the_weights_answer_in_part() -> None:
+    """The other model has no editions: what they hold of a query's edits it could not know."""
+    asked = PathInput(prompt="Ann Lark speaks and reads")
+    both = table("auto").by_form(route_of(EditState.ACTIVE, EditState.CONSOLIDATED), asked)
     assert ("in_context", 1) == (both.path, len(both.hits))
     assert "2 edits are in scope" in both.reason
     held = route_of(EditState.CONSOLIDATED, EditState.ACTIVE)
