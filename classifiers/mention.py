@@ -8,10 +8,19 @@ relation that is asked about and nothing of the entity.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import cached_property
 
-from classifiers.name_variants import JOINERS, SLIPS_MAX, TITLES, slips, variant_span
+from classifiers.name_variants import (
+    JOINERS,
+    SLIPS_MAX,
+    SPELLED_UMLAUT,
+    TITLES,
+    fold_word,
+    slips,
+    variant_span,
+)
 
 SLOT = "it"
 TEXT_CHARS_MAX = 4000  # Of a longer query only the end is read: that is where it asks.
@@ -31,17 +40,39 @@ _NUMBER = re.compile(r"\d|^[ivxlcdm]+$")  # Of a folded word: digits in it, or a
 _ROMAN = re.compile(r"(?=..|[VX])X{0,3}(?:IX|IV|V?I{0,3})")  # To XXXIX; "I" is a person.
 MISSPELLED_SHARE = 0.5  # What a misspelled word counts where no word of the name stands.
 _NEXT_WORD = re.compile(r"[ -](\w+)")
+_TITLE_BEFORE = re.compile(r"\b(\w+)\.?[ ]$")
+TITLES_MAX, TITLE_CHARS_MAX = 2, 16
 _LAST_WORD = re.compile(r"(\w+)[ -]$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Text:
     """A text prepared once: places of its words, the words folded, starts of its sentences."""
 
     text: str
     words: tuple[tuple[int, int], ...]
-    folded: tuple[str, ...]
+    folded: tuple[str, ...]  # Without case and accents.
     starts: tuple[int, ...]  # Character offsets where sentences begin, 0 first.
+
+    @cached_property
+    def content(self) -> frozenset[str]:
+        """The folded words that are no JOINERS."""
+        return frozenset(self.folded) - JOINERS
+
+    @cached_property
+    def initials(self) -> frozenset[str]:
+        """The first letters of the folded words."""
+        return frozenset(word[0] for word in self.folded)
+
+    @cached_property
+    def letters(self) -> str:
+        """The folded words without blanks."""
+        return "".join(self.folded)
+
+    @cached_property
+    def has_umlauts(self) -> bool:
+        """Whether some letters may spell an umlaut out."""
+        return SPELLED_UMLAUT.search(self.text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +89,11 @@ def prepare(text: str) -> Text:
     """Prepares a text; of one beyond TEXT_CHARS_MAX characters only the end is kept."""
     text = text[-TEXT_CHARS_MAX:]
     words = tuple(match.span() for match in _WORD.finditer(text))
-    folded = tuple(text[start:end].casefold() for start, end in words)
+    if text.isascii():
+        lower = text.lower()
+        folded = tuple(lower[start:end] for start, end in words)
+    else:
+        folded = tuple(fold_word(text[start:end]) for start, end in words)
     return Text(text, words, folded, _sentence_starts(text))
 
 
@@ -71,15 +106,45 @@ def find_subject(query: Text, surfaces: tuple[Text, ...], mention: str = "") -> 
     """
     at = query.text.rfind(mention) if mention else -1
     if at >= 0:
-        return Place(at, at + len(mention), 1.0)
+        return titled(query, Place(at, at + len(mention), 1.0))
     places = [
         _find_whole(query, surface)
         or _find_variant(query, surface)
         or _find_partial(query, surface)
         for surface in surfaces
+        if not _is_absent(query, surface)
     ]
     found = [place for place in places if place is not None]
-    return max(found, key=lambda place: (place.share, place.start), default=None)
+    best = max(found, key=lambda place: (place.share, place.start), default=None)
+    return None if best is None else titled(query, best)
+
+
+def _is_absent(query: Text, surface: Text) -> bool:
+    """Whether a quick look shows that no form or part of a name stands there, as of most edits."""
+    if not surface.content or not query.content.isdisjoint(surface.content):
+        return False
+    if len(surface.content) == 1:  # May be misspelled or parted, but not in its first letter.
+        return surface.initials.isdisjoint(query.initials)
+    return not (
+        SPELLED_UMLAUT.search(query.text) or "".join(surface.folded).startswith(query.folded)
+    )
+
+
+def titled(query: Text, place: Place) -> Place:
+    """Returns the place with the titles before it ("Lt. Col. Ann Lee"): they are of the mention.
+
+    Of names of one word and of parts of names they are not: "Captain America" is not America.
+    """
+    whole = place.share == 1 or place.variant
+    if not whole or " " not in query.text[place.start : place.end]:
+        return place
+    start = place.start
+    for _ in range(TITLES_MAX):
+        before = _TITLE_BEFORE.search(query.text, max(0, start - TITLE_CHARS_MAX), start)
+        if before is None or before.group(1).casefold() not in TITLES:
+            break
+        start = before.start(1)
+    return replace(place, start=start)
 
 
 def focus_of(query: Text, place: Place | None) -> int:
@@ -100,19 +165,15 @@ def frame_of(query: Text, place: Place | None, *, slot: str = SLOT) -> str:
 def is_covered(query: Text, place: Place) -> bool:
     """Whether the mention looks like part of a longer name: a capitalised word adjoins it.
 
-    A title before a name of several words does not make it longer ("Captain Charles Wilson").
+    A title before a name of several words is part of its mention (`titled`).
     """
     after = _NEXT_WORD.match(query.text, place.end)
     if after and _is_name(after.group(1)):
         return True
     before = _LAST_WORD.search(query.text[max(0, place.start - 40) : place.start])
-    if not before or not _is_name(before.group(1)) or _is_title(before.group(1), query, place):
+    if not before or not _is_name(before.group(1)):
         return False
     return place.start - len(before.group(0)) not in query.starts
-
-
-def _is_title(word: str, query: Text, place: Place) -> bool:
-    return word.casefold() in TITLES and " " in query.text[place.start : place.end]
 
 
 def missing_likeness(query: Text, place: Place, surface: Text) -> float:
@@ -232,14 +293,14 @@ def _find_variant(query: Text, surface: Text) -> Place | None:
     if span is None:
         return None
     first, last = span
-    content = {word for word in surface.folded if word not in JOINERS}
+    content = surface.content
     held = len(content.intersection(query.folded[first : last + 1])) or MISSPELLED_SHARE
     share = held / (len(content) + 1)
     return Place(query.words[first][0], query.words[last][1], share, variant=True)
 
 
 def _find_partial(query: Text, surface: Text) -> Place | None:
-    content = {word for word in surface.folded if word not in JOINERS}
+    content = surface.content
     present = [index for index, word in enumerate(query.folded) if word in content]
     if len(content) < 2 or not present:
         return None

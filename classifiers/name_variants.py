@@ -1,39 +1,66 @@
-"""Other forms of one name: with or without middle names, initials, another spelling, a title.
+"""Other forms of one name: with or without middle names, initials, a title, another spelling.
 
-"S. Manley" and "Sharon Ann Manley" may be Sharon Manley; "Sharon Stone" is not, and "George H. W.
-Bush" is not George W. Bush; of a name of one word, a slip of the finger or two make such a form.
-`variant_span` finds one in a text, `vary_name` makes one for training. That two forms agree does
-not prove that one person is meant: how likely it is, is for the classifier to learn.
+"S. Manley", "Manley S" and "Sharon Ann Manley" may be Sharon Manley, as "Pete Wright" may be Peter
+Wright and "Qinying Yao" Qin-Ying Yao; "Sharon Stone" is not, and "George H. W. Bush" is not George
+W. Bush; of a name of one word, a slip of the finger or two make such a form. `variant_span` finds
+one in a text; name_making.py makes them for training. That two forms agree does not prove that one
+person is meant: how likely it is, is for the classifier to learn.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
-from random import Random
+
+from classifiers.nicknames import NAMES_MEANT
 
 SLIPS_MAX = 4  # So many and more make another word.
 JOINERS = frozenset({"of", "the", "and", "de", "la", "von", "van", "di", "da", "del", "in"})
+# Part of a name for some, never what tells two people apart.
 TITLES = frozenset(
     {
         "mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "dame", "lord", "lady", "hon",
-        "rev", "reverend", "captain", "major", "colonel", "general", "admiral", "president",
-        "senator", "governor", "judge", "count", "baron", "don", "sheikh", "coach", "bishop",
+        "rev", "reverend", "captain", "capt", "major", "colonel", "col", "general", "gen",
+        "lieutenant", "lt", "sergeant", "sgt", "commander", "brigadier", "marshal", "admiral",
+        "president", "senator", "governor", "judge", "justice", "count", "baron", "don", "sheikh",
+        "coach", "bishop", "archbishop", "cardinal", "rabbi", "pastor", "king", "queen", "prince",
+        "princess",
+    }
+)  # fmt: skip
+# Names of things begin with the others, too: "General Motors Company", "Prince Edward Island".
+_OF_PEOPLE = frozenset(
+    {
+        "mr", "mrs", "ms", "dr", "prof", "professor", "sir", "dame", "hon", "rev", "reverend",
+        "colonel", "lieutenant", "sergeant", "admiral", "senator", "governor", "bishop",
+        "archbishop", "baron", "sheikh",
     }
 )  # fmt: skip
 INSERTED_MAX = 2  # Middle names that a form may have and the name has not.
 SAME_LETTERS_MIN = 3  # One end of the name, at least, stands there letter by letter, so long.
-_LETTERS_A_SLIP, _LETTERS_MIN = 4, 5  # Of a word in another spelling: one slip in so many letters.
-_LETTERS_A_SLIP_ALONE = 5  # The same of a name of one word, which no other word confirms.
+_LETTERS_A_SLIP, LETTERS_MIN = 4, 5  # Of a word in another spelling: one slip in so many letters.
+LETTERS_A_SLIP_ALONE = 5  # The same of a name of one word, which no other word confirms.
 _BETWEEN = re.compile(r"[\s.\-'\u2019]*")
-_REVERSED = re.compile(r",\s*")
-_MIDDLE = (
-    "James", "Maria", "Lee", "Anne", "Wilhelm", "Jean", "Marie", "John", "Ray", "Louise", "Karl",
-    "Grace", "Antonio", "Mae", "Charles", "Ivanovich", "Elizabeth", "Kumar", "Henry", "Rose",
+_REORDERED = re.compile(r",?\s*-?")
+NUMERALS = frozenset("ivxlcdm")
+_LISTED_MAX = 4  # Initials that stand together: "Tolkien JRR".
+_JOINED_MIN = 5  # Letters of a name that is found however its words are joined or parted.
+# Letters that no decomposition takes apart.
+_PLAIN = str.maketrans(
+    {"\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u00f0": "d", "\u0131": "i", "\u00e6": "ae",
+     "\u0153": "oe", "\u00fe": "th"}
 )  # fmt: skip
-_TITLES_GIVEN = ("Sir", "Dr.", "Captain", "Lord", "Mr.", "Mrs.", "Professor", "Don", "Hon.")
-_SPELLED = (("ks", "x"), ("y", "i"), ("k", "c"), ("ph", "f"), ("v", "w"), ("j", "y"), ("tt", "t"))
+SPELLED_UMLAUT = re.compile("(?<=[aou])e")
+
+
+def fold_word(word: str) -> str:
+    """Returns a word without case and accents, which keyboards lack: "jose" of "Jos\u00e9"."""
+    folded = word.casefold()
+    if folded.isascii():
+        return folded
+    letters = unicodedata.normalize("NFKD", folded.translate(_PLAIN))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)) or folded
 
 
 def slips(one: str, other: str) -> int:
@@ -60,21 +87,39 @@ def variant_span(
 ) -> tuple[int, int] | None:
     """Returns the first and last word, as indexes, of the last form of `name` in a text, or None.
 
-    `words` are the text's words as character offsets, `folded` the same casefolded; `name` holds
-    the name's words, casefolded. Its first and its last word must stand there, one of them letter
-    by letter; between them only words of the name or, where the name has no middle, new ones. Of a
+    `words` are the text's words as character offsets, `folded` the same by `fold_word`; `name`
+    holds the name's words, folded. Its first and its last word must stand there, one of them letter
+    by letter; between them only words of the name or, where the name has no middle, new ones. Or
+    its letters stand there with other blanks, or its family name with all initials ("Lee AB"). Of a
     name of one word, a word is found that one slip makes of it, or two in ten letters.
     """
+    name = _untitled(name)
     content = [word for word in name if word not in JOINERS]
     if len(content) < 2:
-        return _one_word_span(folded, content)
+        return _one_word_span(folded, content) or _joined_span(text, words, folded, name)
     ends = content[0], content[-1]
-    if ends[0] not in folded and ends[1] not in folded:
-        return None  # The quick way out, for most.
+    # Of most candidates neither is there.
+    if ends[0] in folded or ends[1] in folded or SPELLED_UMLAUT.search(text):
+        found = _form_span(text, words, folded, name, content)
+        found = found or _listed_span(text, words, folded, name)
+        if found:
+            return found
+    return _joined_span(text, words, folded, name)
+
+
+def _form_span(
+    text: str, words: Sequence[tuple[int, int]], folded: Sequence[str], name: Sequence[str],
+    content: Sequence[str],
+) -> tuple[int, int] | None:  # fmt: skip
+    """Returns the last form that holds the name's ends, in either order, or None."""
+    ends = content[0], content[-1]
     longest = max(len(name), 2 + INSERTED_MAX)
     for last in range(len(folded) - 1, 0, -1):
-        if _is_reversed(text, words, folded, ends, last):
-            return last - 1, last
+        first = last - len(content) + 1
+        if first >= 0 and _is_reordered(
+            text, words[first : last + 1], folded[first : last + 1], content
+        ):
+            return first, last
         if not _same(folded[last], ends[1], initials=False):
             continue
         for first in range(last - 1, max(-1, last - longest - 1), -1):
@@ -84,6 +129,67 @@ def variant_span(
                 and _agree(text, words[first : last + 1], folded[first : last + 1], content[1:-1])
             ):
                 return first, last
+    return None
+
+
+def _untitled(name: Sequence[str]) -> Sequence[str]:
+    """The name without the titles before it, where two words are left."""
+    while len(name) > 2 and name[0] in _OF_PEOPLE:
+        name = name[1:]
+    return name
+
+
+def _listed_span(
+    text: str, words: Sequence[tuple[int, int]], folded: Sequence[str], name: Sequence[str]
+) -> tuple[int, int] | None:
+    """Returns where the family name stands with all initials beside it, as registers list it.
+
+    "Tolkien JRR", "JRR Tolkien" or "Tolkien, J. R. R.", in capitals; a lone initial stands after
+    the name and is no Roman numeral.
+    """
+    for given in range(len(name) - 1, 0, -1):
+        initials = "".join(word[0] for word in name[:given])
+        family = tuple(name[given:])
+        if len(initials) > _LISTED_MAX or initials in NUMERALS:
+            continue
+        for first in range(len(folded) - len(family), -1, -1):
+            last = first + len(family) - 1
+            if tuple(folded[first : last + 1]) != family:
+                continue
+            if first and given > 1 and _are_capitals(text, words[first - 1], initials):
+                return first - 1, last
+            for end in range(last + 1, min(len(folded), last + 1 + _LISTED_MAX)):
+                spelled = "".join(folded[last + 1 : end + 1])
+                if spelled == initials and all(
+                    text[start:stop].isupper() for start, stop in words[last + 1 : end + 1]
+                ):
+                    return first, end
+    return None
+
+
+def _are_capitals(text: str, word: tuple[int, int], initials: str) -> bool:
+    found = text[word[0] : word[1]]
+    return found.isupper() and fold_word(found) == initials
+
+
+def _joined_span(
+    text: str, words: Sequence[tuple[int, int]], folded: Sequence[str], name: Sequence[str]
+) -> tuple[int, int] | None:
+    """Returns where the name's letters stand with other blanks or hyphens ("X-200", "X200")."""
+    letters = "".join(name)
+    if len(letters) < _JOINED_MIN:
+        return None
+    for first in range(len(folded) - 1, -1, -1):
+        spelled, last = folded[first], first
+        if not letters.startswith(spelled):
+            continue
+        while len(spelled) < len(letters) and last + 1 < len(folded):
+            if not _BETWEEN.fullmatch(text, words[last][1], words[last + 1][0]):
+                break
+            last += 1
+            spelled += folded[last]
+        if spelled == letters and last - first + 1 != len(name):
+            return first, last
     return None
 
 
@@ -99,27 +205,29 @@ def _is_misspelled(one: str, word: str) -> bool:
     return (
         one != word
         and one[0] == word[0]
-        and min(len(one), len(word)) >= _LETTERS_MIN
+        and min(len(one), len(word)) >= LETTERS_MIN
         and one.isalpha()
         and word.isalpha()
-        and slips(one, word) * _LETTERS_A_SLIP_ALONE <= min(len(one), len(word))
+        and slips(one, word) * LETTERS_A_SLIP_ALONE <= min(len(one), len(word))
     )
 
 
 def _stands(folded: Sequence[str], ends: tuple[str, str], first: int, last: int) -> bool:
     return any(
-        folded[at] == end and len(end) >= SAME_LETTERS_MIN
+        len(end) >= SAME_LETTERS_MIN
+        and SPELLED_UMLAUT.sub("", folded[at]) == SPELLED_UMLAUT.sub("", end)
         for at, end in zip((first, last), ends, strict=True)
     )
 
 
-def _is_reversed(
-    text: str, words: Sequence[tuple[int, int]], folded: Sequence[str], ends: tuple[str, str],
-    last: int,
-) -> bool:  # fmt: skip
-    """Whether "Manley, Sharon" ends at the word `last`."""
-    return (folded[last], folded[last - 1]) == ends and bool(
-        _REVERSED.fullmatch(text, words[last - 1][1], words[last][0])
+def _is_reordered(
+    text: str, words: Sequence[tuple[int, int]], folded: Sequence[str], content: Sequence[str]
+) -> bool:
+    """Whether the name's words stand there in another order: "Manley, Sharon", "Orban Viktor"."""
+    return (
+        folded[0] != content[0]
+        and sorted(folded) == sorted(content)
+        and all(_REORDERED.fullmatch(text, one[1], other[0]) for one, other in pairwise(words))
     )
 
 
@@ -136,73 +244,34 @@ def _agree(
 
 
 def _same(one: str, other: str, *, initials: bool = True) -> bool:
-    """Whether two words may be one: equal, an initial of the other, or spelled a little otherwise.
+    """Whether two words may be one: equal, an initial, a short form, or spelled a little otherwise.
 
     A number is no other spelling of another number. At a name's end an initial may be a possessive
     "s" or a Roman numeral, so there it is none.
     """
     if one == other:
         return True
-    if one[0] != other[0] or not (one.isalpha() and other.isalpha()):
+    if not (one.isalpha() and other.isalpha()):
         return False
+    if one[0] != other[0]:
+        return _is_short(one, other)
     length = min(len(one), len(other))
     if length == 1:
         return initials
-    return length >= _LETTERS_MIN and slips(one, other) * _LETTERS_A_SLIP <= length
+    if _short_vowels(one) == _short_vowels(other) or _is_short(one, other):
+        return True
+    return length >= LETTERS_MIN and slips(one, other) * _LETTERS_A_SLIP <= length
 
 
-def vary_name(name: str, random: Random, *, person: bool) -> str | None:
-    """Returns another form of a name, as people and registers use them; None if none comes up."""
-    words = name.split()
-    if any(mark in name for mark in '(),:"') or not all(word[0].isupper() for word in words):
-        return None
-    made: str | None
-    if person and 2 <= len(words) <= 4:
-        made = _person(words, random)
-    elif words[0] == "The":
-        made = " ".join(words[1:])
-    else:
-        made = _slipped(words[0], random) if len(words) == 1 else None
-        if made and len(made) > 2 * _LETTERS_A_SLIP_ALONE and random.random() < 0.4:
-            made = _slipped(made, random)
-    return made if made and made.casefold() != name.casefold() else None
+def _short_vowels(word: str) -> str:
+    """The word with "ae", "oe" and "ue" as the letters that an umlaut is folded to."""
+    return SPELLED_UMLAUT.sub("", word)
 
 
-def _person(words: list[str], random: Random) -> str:
-    first, *middle, last = words
-    forms = [
-        f"{random.choice(_TITLES_GIVEN)} {' '.join(words)}",
-        f"{last}, {' '.join([first, *middle])}",
-        " ".join([f"{first[0]}.", *middle, last]),
-        " ".join([_respelled(first, random), *middle, last]),
-        " ".join([first, *middle, _respelled(last, random)]),
-    ]
-    if middle:
-        initials = [f"{word[0]}." for word in middle]
-        # The two that registers and encyclopedias differ in most come up most.
-        forms += [f"{first} {last}"] * 3 + [" ".join([first, *initials, last])] * 2
-    else:
-        initial, mark = random.choice("ABCDEGHJLMPRSTW"), random.choice((".", ""))
-        forms += [f"{first} {initial}{mark} {last}"] * 3
-        forms += [f"{first} {random.choice(_MIDDLE)} {last}"] * 3
-    if "-" in last:
-        forms += [" ".join([first, *middle, part]) for part in last.split("-")]
-    return random.choice(forms)
-
-
-def _slipped(word: str, random: Random) -> str | None:
-    """Returns the word with two letters swapped, or one dropped or doubled, but for its first."""
-    if len(word) <= _LETTERS_MIN or not word.isalpha():
-        return None
-    at = random.randrange(1, len(word) - 1)
-    swapped = f"{word[:at]}{word[at + 1]}{word[at]}{word[at + 2 :]}"
-    return random.choice((swapped, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
-
-
-def _respelled(word: str, random: Random) -> str:
-    """Returns the word with one sound written otherwise, where it has one of those known."""
-    known = [pair for pair in _SPELLED if pair[0] in word[1:]]
-    if not known:
-        return word
-    sound, other = random.choice(known)
-    return word[0] + word[1:].replace(sound, other, 1)
+def _is_short(one: str, other: str) -> bool:
+    """Whether one given name is a short form of the other ("Bill" of William), or both of one."""
+    if min(len(one), len(other)) == 1:
+        return False
+    return not NAMES_MEANT.get(one, frozenset((one,))).isdisjoint(
+        NAMES_MEANT.get(other, frozenset((other,)))
+    )

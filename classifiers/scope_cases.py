@@ -15,7 +15,7 @@ from typing import Any
 
 from classifiers import wording
 from classifiers.frame_lessons import Material, Told, out_of_scope, put
-from classifiers.name_variants import vary_name
+from classifiers.name_making import vary_name
 from classifiers.near_names import NearTexts
 from classifiers.phrasebook import Phrasebook
 from classifiers.training_pairs import (

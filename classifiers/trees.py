@@ -1,11 +1,16 @@
 """A small ensemble of regression trees evaluated in numpy: raw scores for feature rows.
 
-Legend: n rows, f features, t trees, m nodes of the largest tree.
+No tree is walked. Every comparison of every tree is made at once; one that fails rules out the
+leaves on its left, and the leftmost leaf that none rules out is the one that a walk would reach
+(QuickScorer, Lucchese et al. 2015, SIGIR, section 3). For the 17 rows of a query that takes half
+the time of walking all trees side by side.
+
+Legend: n rows, f features, t trees, m inner nodes of the largest tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,33 +21,37 @@ from classifiers.calibration import Floats
 
 Ints = npt.NDArray[np.int64]
 
+LEAVES_MAX = 62  # Of a tree: a bit each, and the sign stays free.
+ROWS_AT_ONCE = 256  # Of (n, t, m) comparisons: some 3 MB.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeEnsemble:
-    """Trees as padded tables; a leaf points to itself, so that every walk has the same length."""
+    """Trees as padded tables; a tree of fewer nodes is filled up with comparisons that hold."""
 
     feature: Ints  # (t, m): the column a node compares.
-    limit: Floats  # (t, m): go left where the value is at most this.
-    left: Ints  # (t, m)
-    right: Ints  # (t, m)
-    value: Floats  # (t, m): what a leaf adds, in log-odds.
+    limit: Floats  # (t, m): it holds where the value is at most this.
+    left_out: Ints  # (t, m): the leaves that are left when it fails, as bits.
+    value: Floats  # (t, leaves): what each leaf, from the left, adds in log-odds.
     start: float  # Log-odds before any tree.
-    depth: int
 
     def score(self, rows: Floats) -> Floats:
         """Returns the log-odds of each row: (n, f) -> (n,). Changes nothing."""
         assert rows.ndim == 2, f"rows have shape {rows.shape}; expected (n, features)"
-        # Flat indexes: `take` is several times as fast as indexing by two arrays.
+        scores = np.empty(len(rows))
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            part = slice(first, first + ROWS_AT_ONCE)
+            scores[part] = self._score(rows[part])
+        return scores
+
+    def _score(self, rows: Floats) -> Floats:
         t, m = self.feature.shape
-        roots = (np.arange(t) * m)[None, :]  # (1, t)
-        cells, begins = rows.ravel(), (np.arange(rows.shape[0]) * rows.shape[1])[:, None]  # (n, 1)
-        feature, limit = self.feature.ravel(), self.limit.ravel()
-        left, right = self.left.ravel(), self.right.ravel()
-        at = np.repeat(roots, rows.shape[0], axis=0)  # (n, t)
-        for _ in range(self.depth):
-            goes_left = cells.take(begins + feature.take(at)) <= limit.take(at)
-            at = roots + np.where(goes_left, left.take(at), right.take(at))
-        total: Floats = self.start + self.value.ravel().take(at).sum(axis=1)
+        holds = rows.take(self.feature.ravel(), axis=1) <= self.limit.ravel()  # (n, t * m)
+        left = np.where(holds, -1, self.left_out.ravel()).reshape(len(rows), t, m)
+        kept = np.bitwise_and.reduce(left, axis=2)  # (n, t)
+        leaf = np.frexp(kept & -kept)[1] - 1  # The number of the lowest bit: exact, a power of 2.
+        places = leaf + (np.arange(t) * self.value.shape[1])
+        total: Floats = self.start + self.value.ravel().take(places).sum(axis=1)
         return total
 
 
@@ -50,38 +59,44 @@ def ensemble_from_record(record: Mapping[str, Any]) -> TreeEnsemble:
     """Builds the ensemble from its JSON form: {"start", "trees": [[node, ...], ...]}.
 
     A node is [feature, limit, left, right], or [value] for a leaf. Raises ValueError when a node
-    points outside its tree or backwards.
+    points outside its tree or backwards, or a tree has more than LEAVES_MAX leaves.
     """
     trees: Sequence[Sequence[Sequence[float]]] = record["trees"]
-    shape = (len(trees), max(len(nodes) for nodes in trees))
-    feature, left, right = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    limit, value = np.zeros(shape), np.zeros(shape)
     for tree, nodes in enumerate(trees):
-        for number, node in enumerate(nodes):
-            left[tree, number] = right[tree, number] = number
-            if len(node) == 1:
-                value[tree, number] = node[0]
-                continue
-            feature[tree, number], limit[tree, number] = int(node[0]), node[1]
-            for side, target in ((left, int(node[2])), (right, int(node[3]))):
-                if not number < target < len(nodes):
-                    raise ValueError(f"node {number} of tree {tree} points to node {target}")
-                side[tree, number] = target
+        _check(tree, nodes)
+    leaves = max(sum(len(node) == 1 for node in nodes) for nodes in trees)
+    shape = (len(trees), max(1, leaves - 1))
+    feature, left_out = np.zeros(shape, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
+    limit, value = np.full(shape, np.inf), np.zeros((len(trees), leaves))
+    for tree, nodes in enumerate(trees):
+        order = list(_leaves(nodes, 0))
+        value[tree, : len(order)] = [nodes[leaf][0] for leaf in order]
+        inner = [node for node in range(len(nodes)) if len(nodes[node]) > 1]
+        for place, number in enumerate(inner):
+            node = nodes[number]
+            feature[tree, place], limit[tree, place] = int(node[0]), node[1]
+            lost = sum(1 << order.index(leaf) for leaf in _leaves(nodes, int(node[2])))
+            left_out[tree, place] = ~lost
     return TreeEnsemble(
-        feature=feature,
-        limit=limit,
-        left=left,
-        right=right,
-        value=value,
-        start=float(record["start"]),
-        depth=max(_depth(nodes) for nodes in trees),
+        feature=feature, limit=limit, left_out=left_out, value=value, start=float(record["start"])
     )
 
 
-def _depth(nodes: Sequence[Sequence[float]]) -> int:
-    depths = [0] * len(nodes)
-    for number in range(len(nodes) - 1, -1, -1):  # Children come after their parents.
-        node = nodes[number]
-        if len(node) > 1:
-            depths[number] = 1 + max(depths[int(node[2])], depths[int(node[3])])
-    return depths[0]
+def _check(tree: int, nodes: Sequence[Sequence[float]]) -> None:
+    for number, node in enumerate(nodes):
+        for target in map(int, node[2:]):
+            if not number < target < len(nodes):
+                raise ValueError(f"node {number} of tree {tree} points to node {target}")
+    leaves = sum(len(node) == 1 for node in nodes)
+    if leaves > LEAVES_MAX:
+        raise ValueError(f"tree {tree} has {leaves} leaves; expected at most {LEAVES_MAX}")
+
+
+def _leaves(nodes: Sequence[Sequence[float]], number: int) -> Iterator[int]:
+    """Yields the leaves below a node from left to right; of a leaf, itself."""
+    node = nodes[number]
+    if len(node) == 1:
+        yield number
+        return
+    yield from _leaves(nodes, int(node[2]))
+    yield from _leaves(nodes, int(node[3]))

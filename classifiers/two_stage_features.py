@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from classifiers.mention import (
     number_differs,
     prepare,
     tail_of,
+    titled,
 )
 from classifiers.name_variants import SLIPS_MAX
 from memory.conflicts import normalise
@@ -55,6 +57,7 @@ CHEAP_RISING = (
 FALLING = (
     "mention_covered", "mention_inside_other", "missing_slips", "tail_asks", "number_differs",
 )  # fmt: skip
+PROMPTS_KEPT_MAX = 8192
 _COLUMNS = [COLUMN[name] for name in PLAIN]
 _SHARE = PLAIN.index("mention_share")
 _SLIPS = MENTION.index("missing_slips")
@@ -106,7 +109,12 @@ def judged_rows(cheap: Floats, odds: Floats) -> Floats:
 def is_verbatim(query: Query, candidates: Sequence[Candidate]) -> npt.NDArray[np.bool_]:
     """Says which candidates' prompts are the query, as the memory compares texts, (n,)."""
     asked = normalise(query.text)
-    return np.array([asked == normalise(c.edit.prompt) for c in candidates], dtype=bool)
+    return np.array([asked == _normalised(c.edit.prompt) for c in candidates], dtype=bool)
+
+
+@lru_cache(maxsize=PROMPTS_KEPT_MAX)
+def _normalised(prompt: str) -> str:
+    return normalise(prompt)
 
 
 def pair_texts(query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str] | None]:
@@ -135,5 +143,6 @@ def _prompt_frame(edit: Edit, surfaces: tuple[Text, ...]) -> str:
     text = prepare(edit.prompt)
     whole = Text(text.text, text.words, text.folded, (0,))
     if at >= 0 and len(text.text) == len(edit.prompt):
-        return frame_of(whole, Place(at, at + len(edit.subject), 1.0), slot=MARK)
+        place = titled(whole, Place(at, at + len(edit.subject), 1.0))
+        return frame_of(whole, place, slot=MARK)
     return frame_of(whole, find_subject(text, surfaces), slot=MARK)

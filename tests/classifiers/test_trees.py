@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifiers.trees import ensemble_from_record
+from classifiers.trees import LEAVES_MAX, ensemble_from_record
 
 RECORD = {
     "start": 0.5,
@@ -48,3 +48,15 @@ def test_agrees_with_a_naive_walk() -> None:
 
     ensemble = ensemble_from_record({"start": 0.0, "trees": [nodes]})
     assert ensemble.score(rows) == pytest.approx([walk(row) for row in rows])
+
+
+def test_a_tree_of_more_leaves_than_there_are_bits_is_refused() -> None:
+    chain: list[list[float]] = []
+    for number in range(LEAVES_MAX):  # Each node has a leaf on its left.
+        chain += [[0, float(number), 2 * number + 1, 2 * number + 2], [float(number)]]
+    whole = [*chain[:-2], [float(LEAVES_MAX)]]  # LEAVES_MAX of them.
+    ensemble = ensemble_from_record({"start": 0.0, "trees": [whole]})
+    rows = np.array([[-1.0], [3.5], [1e9]])
+    assert [0.0, 4.0, float(LEAVES_MAX)] == ensemble.score(rows).tolist()
+    with pytest.raises(ValueError, match="63 leaves"):
+        ensemble_from_record({"start": 0.0, "trees": [[*chain, [0.0]]]})
