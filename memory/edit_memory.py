@@ -323,6 +323,10 @@ class EditMemory:
         """Yields the log entries from `from_sequence` on and follows until `stop` or close."""
         return self._follower.watch(from_sequence, namespace, stop=stop)
 
+    def end_watch(self, stop: threading.Event) -> None:
+        """Sets `stop` and wakes the watches that follow until then: they end at once."""
+        self._follower.end(stop)
+
     def status(self) -> MemoryStatus:
         """Tells size and health."""
         state = self._keeper.state

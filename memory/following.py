@@ -80,7 +80,15 @@ class Follower:
                     yield entry
                 position = entry.sequence + 1
             with self._keeper.changed:
-                self._keeper.changed.wait_for(self._news_after(position - 1), timeout=STOP_POLL_S)
+                self._keeper.changed.wait_for(
+                    self._news_after(position - 1, stop), timeout=STOP_POLL_S
+                )
+
+    def end(self, stop: threading.Event) -> None:
+        """Sets the stop event of a watch and wakes it, so that it does not sleep out its poll."""
+        with self._keeper.changed:
+            stop.set()
+            self._keeper.changed.notify_all()
 
     def _published(self, from_sequence: int) -> Iterator[LogEntry]:
         """Yields the entries that the current snapshot shows."""
@@ -89,6 +97,11 @@ class Follower:
         for sequence in range(max(1, from_sequence), newest + 1):
             yield state.entry(sequence)
 
-    def _news_after(self, sequence: int) -> Callable[[], bool]:
+    def _news_after(self, sequence: int, stop: threading.Event | None = None) -> Callable[[], bool]:
         """Returns the question whether one who has seen `sequence` has something to do."""
-        return lambda: self._keeper.snapshot.sequence > sequence or self._closed.is_set()
+
+        def news() -> bool:
+            stopped = self._closed.is_set() or (stop is not None and stop.is_set())
+            return stopped or self._keeper.snapshot.sequence > sequence
+
+        return news

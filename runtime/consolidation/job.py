@@ -131,7 +131,7 @@ class Consolidator:
 
     def close(self) -> None:
         """Stops the running job, which the next start resumes, and ends the threads."""
-        self._closing.set()
+        self._memory.end_watch(self._closing)
         with self._changed:
             self._stop.set()
             self._changed.notify_all()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory import following
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import (
@@ -428,6 +430,28 @@ def test_a_watcher_sees_every_entry_once_in_order_and_follows(memory: EditMemory
     watcher.join(30.0)
     assert not watcher.is_alive()
     assert [(1, EntryKind.CREATED), (3, EntryKind.CREATED), (4, EntryKind.RETIRED)] == seen
+
+
+def test_a_watch_that_is_ended_does_not_sleep_out_its_poll(
+    memory: EditMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+    news_after = memory._follower._news_after
+
+    def noted(*given: Any) -> Callable[[], bool]:
+        news = news_after(*given)
+        return lambda: asked.set() or news()  # Asked under the lock that ending takes.
+
+    monkeypatch.setattr(following, "STOP_POLL_S", 300.0)
+    monkeypatch.setattr(memory._follower, "_news_after", noted)
+    stop = threading.Event()
+    watcher = threading.Thread(target=lambda: list(memory.watch(1, stop=stop)))
+    watcher.start()
+    assert asked.wait(30.0)
+    memory.end_watch(stop)
+    watcher.join(30.0)
+    assert stop.is_set()
+    assert not watcher.is_alive()
 
 
 def test_a_full_queue_and_a_closed_memory_refuse_writes(tmp_path: Path) -> None:
