@@ -7,6 +7,8 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
 EXTRA := $(if $(HAS_GPU),gpu,cpu)
 DATA ?= errata-data
+# Processes that share the tests, a file each at a time; 0 runs them in one. Memory: 1.5 GB each.
+WORKERS ?= 2
 
 .PHONY: help demo serve test test-slow check fix protos bench setup clean
 
@@ -49,7 +51,7 @@ serve: $(VENV)/.runtime ## keeps a server running on 127.0.0.1:50051
 	@$(BIN)/errata serve --data-dir $(DATA)
 
 test: $(VENV)/.dev ## passes the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.dev ## the tests that take longer
 	$(BIN)/python -m pytest -m slow --timeout 1800

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+import typer
 from typer.testing import CliRunner
 
 from errata.cli import app
@@ -53,12 +56,26 @@ class Shell:
         return ran
 
 
+@functools.cache
+def command_line() -> Any:
+    """Returns the commands, built once: typer's own runner builds them all anew for each run."""
+    return typer.main.get_command(app)
+
+
 def run_command(*arguments: str, given: str | None = None, address: str = "127.0.0.1:1") -> Ran:
     """Runs one command in this process, with ERRATA_ADDRESS set and stdin given."""
-    result = CliRunner(env={"ERRATA_ADDRESS": address}).invoke(app, arguments, input=given)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ran(result.exit_code, result.stdout, result.stderr)
+    code: Any = 0
+    runner = CliRunner(env={"ERRATA_ADDRESS": address})
+    with runner.isolation(input=given) as (out, err, *_):
+        try:
+            command_line().main(args=arguments, prog_name="errata")
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        assert isinstance(code, int), code
+        return Ran(code, *(stream.getvalue().decode("utf-8") for stream in (out, err)))
 
 
 @contextmanager

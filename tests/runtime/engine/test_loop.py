@@ -412,7 +412,8 @@ def test_stop_strings_and_the_end_of_text_end_an_answer(
     assert (FinishReason.STOP, stop) == (end.reason, end.stop_match)
     assert len(shorter) == end.completion_tokens < len(tokens)
 
-    prompts = (random_prompt(seed, 5) for seed in range(200))
+    seeds = (86, *range(200))  # The one that ends its answer with this torch, first.
+    prompts = (random_prompt(seed, 5) for seed in seeds)
     prompt, answer = next((p, a) for p in prompts if 0 in (a := _greedy(tiny_engine, p)))
     request = ask("eos", prompt, sampling=Sampling(max_tokens=20))
     text, tokens, end = collect(tiny_engine, request)
