@@ -7,11 +7,13 @@ programs run beside it. Set before torch is imported, and inherited by servers a
 
 import gc
 import os
+import sys
 
 import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+THREADS = int(os.environ["OMP_NUM_THREADS"].partition(",")[0])
 
 # Several test processes and their children share the cores, so an example may wait for its turn:
 # that is no fault of the code. The time limit of a whole test (pyproject.toml) stays.
@@ -25,3 +27,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Lets the garbage collector pass over what was imported: half a million objects that stay."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Takes back the number of threads that an earlier test's engine set for the whole process."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != THREADS:
+        torch.set_num_threads(THREADS)
