@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("errata")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Lets the garbage collector pass over what was imported: half a million objects that stay."""
+    """Lets the garbage collector pass over what was imported and stays."""
     gc.collect()
     gc.freeze()
 
