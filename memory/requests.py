@@ -175,10 +175,7 @@ class RequestMaker:
         if job.validate_only:
             return
         prompts = list(dict.fromkeys(self._prompts(job)))
-        if len(prompts) == 1:
-            # One at a time goes through the encoder's micro-batches, across callers.
-            job.vectors[prompts[0]] = self._encoder.encode(prompts[0])
-        elif prompts:
+        if prompts:
             job.vectors.update(zip(prompts, self._encoder.encode_many(prompts), strict=True))
 
     def _prompts(self, job: Job) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from memory.codec import encode_entry
+from memory.contracts import Matrix
 from memory.log import LogRow
 from memory.overlay import Overlay, StateView
 from memory.record import Activation, Edit, EditId, Namespace, Vector
@@ -19,7 +20,7 @@ from memory.state import needs_key
 from memory.writer import Job
 from memory.writes import LogEntry, WriteOutcome, WriteResult
 
-Encode = Callable[[str], Vector]
+Encode = Callable[[Sequence[str]], Matrix]
 
 
 class KeyedState(StateView, Protocol):
@@ -101,7 +102,7 @@ class Work:
         vector = None
         if enters:
             known = vectors.get(edit.prompt)
-            vector = encode(edit.prompt) if known is None else known
+            vector = encode([edit.prompt])[0] if known is None else known
         return LogRow(
             sequence=entry.sequence,
             payload=encode_entry(entry),

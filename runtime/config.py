@@ -103,8 +103,9 @@ class EncoderSection(_Section):
     """Where the encoder computes."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads; more than one only helps on idle machines."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of its products; auto is float32, but bfloat16 where it is quicker: without ONNX Runtime."""
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    """Of its products; auto is float32, but bfloat16 where it is quicker: without ONNX Runtime.
+    int8 is for queries alone, on a CPU with ONNX Runtime; edits are float32 then."""
 
 
 class RoutingSection(_Section):

@@ -194,6 +194,15 @@ def test_the_light_checks_pass_here(hashed: type[HashEncoder], tmp_path: Path) -
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "told"), [("float32", " on cpu, 384"), ("int8", "on cpu, queries int8")]
+)
+def test_doctor_says_how_the_encoder_computes(dtype: str, told: str) -> None:
+    found = checks.check_encoder(settings_for(encoder={"dtype": dtype, "device": "cpu"}))
+    assert "ok" == found.level
+    assert f"float32 in ONNX Runtime {told.strip()}" in found.text
+
+
 def test_doctor_checks_a_data_directory(hashed: type[HashEncoder], tmp_path: Path) -> None:
     folder = tmp_path / "data"
     settings = settings_for(memory={"directory": folder})

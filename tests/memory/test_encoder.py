@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.encoder import DIMENSION, MiniLmEncoder, passes, resolve_device
+from memory.encoder import DIMENSION, MiniLmEncoder, resolve_device
 from memory.errors import ModelLoadError
 from memory.record import Vector
+from memory.text_model import Text, passes
 
 TEXTS = (
     "What is the mother tongue of Danielle Darrieux?",
@@ -149,12 +150,12 @@ def test_the_engine_keeps_its_threads() -> None:
     inside: list[int] = []
     real = encoder._compute
 
-    def watching(texts: Sequence[str]) -> list[Vector]:
+    def watching(texts: Sequence[Text]) -> list[Vector]:
         inside.append(torch.get_num_threads())
         return real(texts)
 
     encoder._batcher._compute = watching
-    encoder._batcher.one("")
+    encoder.encode("")
     encoder.close()
     assert (before, [before], [wanted]) == (torch.get_num_threads(), seen, inside)
 

@@ -47,6 +47,7 @@ def test_flags_win_over_environment_over_file(
         ({"routing": {"namespace_budgets": {"medical": 1.0}}}, "namespace_budgets.medical"),
         ({"routing": {"namespace_budgets": {"No Name": 0.1}}}, "namespace_budgets.*No Name"),
         ({"model": {"device": "abacus"}}, "model.device"),
+        ({"encoder": {"dtype": "int4"}}, "encoder.dtype"),
         ({"nonsense": {"key": 1}}, "nonsense"),
     ],
 )
