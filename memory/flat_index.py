@@ -31,6 +31,8 @@ def exact_cosines(rows: Matrix, vector: Matrix) -> Matrix:
 def best_first(cosines: Matrix, keys: Keys, k: int) -> tuple[Matrix, Keys]:
     """Returns the k best of cosines (n,) and keys (n,), ties by smaller key, padded to (k,)."""
     order = np.lexsort((keys, -cosines))[:k]
+    if len(order) == k:
+        return cosines[order], keys[order]
     best_cosines = np.full(k, -np.inf, dtype=np.float32)
     best_keys = np.full(k, -1, dtype=np.int64)
     best_cosines[: len(order)] = cosines[order]

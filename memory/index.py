@@ -36,9 +36,9 @@ from memory.index_view import FaissView
 
 logger = logging.getLogger(__name__)
 
-FLAT_MAX = 20_000  # 0.7 ms a scan.
+FLAT_MAX = 4_000  # 0.4 ms a scan; from here on half the bytes are sooner read.
 FP16_MAX = 60_000  # 2 ms a scan.
-DELTA_MIN = 8_192  # Rows scanned beside the main part before a merge, at least ...
+DELTA_MIN = 2_048  # Rows scanned beside the main part before a merge, at least ...
 DELTA_SHARE = 0.1  # ... and as a share of the main part.
 GONE_MIN = 1_024  # Rows gone before the store is compacted, at least ...
 GONE_SHARE = 0.25  # ... and as a share of all rows.

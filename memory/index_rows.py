@@ -73,11 +73,13 @@ class RowStore:
 
     def gather(self, rows: Keys) -> Matrix:
         """Returns copies of the rows, shape (n, d), in their order."""
+        if len(self.chunks) == 1:
+            return self.chunks[0][rows]
         gathered = np.empty((len(rows), self.dimension), dtype=np.float32)
         chunks, firsts = np.divmod(rows, self.chunk_rows)
-        for chunk in np.unique(chunks):
+        for chunk in set(chunks.tolist()):
             here = chunks == chunk
-            gathered[here] = self.chunks[int(chunk)][firsts[here]]
+            gathered[here] = self.chunks[chunk][firsts[here]]
         return gathered
 
     @property

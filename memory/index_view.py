@@ -42,18 +42,18 @@ class FaissView:
         """Returns exact cosines (b, k) and keys (b, k), best first; see VectorIndexView."""
         check_k(k)
         queries = unit_rows(vectors, self.store.dimension)
-        cosines = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        keys = np.full((len(queries), k), -1, dtype=np.int64)
         if self.live == 0 or len(queries) == 0:
-            return cosines, keys
+            nothing = np.full((len(queries), k), -np.inf, dtype=np.float32)
+            return nothing, np.full((len(queries), k), -1, dtype=np.int64)
         proposals = None
         if self.main is not None:
             count = min(k + SPARE, self.main.rows, self.main.results_max)
             proposals = self.main.search(queries, count)
+        found = []
         for place, query in enumerate(queries):
             first = None if proposals is None else (proposals[0][place], proposals[1][place])
-            cosines[place], keys[place] = self._search_one(query, k, first)
-        return cosines, keys
+            found.append(self._search_one(query, k, first))
+        return np.stack([cosines for cosines, _ in found]), np.stack([keys for _, keys in found])
 
     def get(self, keys: Sequence[int]) -> Matrix:
         """Returns copies of the vectors of `keys` (n, d). Raises KeyError for one not live."""

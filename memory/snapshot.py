@@ -272,9 +272,11 @@ class MemorySnapshot:
             found: dict[int, tuple[float, Edit]] = {}
             for cosine, key in zip(cosines[0].tolist(), keys[0].tolist(), strict=True):
                 edit = self._servable(space, key, now_s)
-                if edit is not None and len(found) < k:
+                if edit is not None:
                     found[key] = (cosine, edit)
-            if len(found) == k or wanted == size:
+                    if len(found) == k:
+                        return found
+            if wanted == size:
                 return found
             wanted = min(2 * wanted, size)
         return {}
