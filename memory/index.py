@@ -9,8 +9,9 @@ The rule, by the number of live vectors (constants below):
   with device "cuda"   main part flat in fp32 on the GPU, at any size above FLAT_MAX: exact.
 Rows added since the main part was built are scanned in fp32. Rows removed are skipped by version.
 When either grows past its share, a merge builds a new main part, on a thread of its own by default,
-and is published by one assignment. Vectors stand once in fp32 (memory/index_rows.py); the fp16
-copies of the main part add half: about 2.45 KB per vector in all.
+and is published by one assignment; views made before it profit too, as far as they reach. Vectors
+stand once in fp32 (memory/index_rows.py); the fp16 copies of the main part add half: about 2.45 KB
+per vector in all.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from memory.index_parts import (
     sample_rows,
 )
 from memory.index_rows import CHUNK_ROWS, NEVER, RowStore
-from memory.index_view import FaissView
+from memory.index_view import FaissView, Merged
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class FaissIndex:
         self._merge_turn = threading.Lock()  # One merge at a time; taken before _write.
         self._merger: threading.Thread | None = None
         store = RowStore(dimension, chunk_rows=self._rules.chunk_rows)
-        self._view = FaissView(store=store, version=0, live=0, main=None)
+        self._view = FaissView(store=store, version=0, live=0, merged=Merged(None))
 
     def apply(self, *, add_keys: Keys, add_vectors: Matrix, remove_keys: Keys) -> FaissView:
         """Removes, then adds, as one step; see VectorIndex. May start, or be, a merge."""
@@ -109,7 +110,7 @@ class FaissIndex:
             view.store.mark_gone(gone.tolist(), version)
             view.store.append(added, vectors)
             live = view.live + len(added) - len(gone)
-            self._view = FaissView(store=view.store, version=version, live=live, main=view.main)
+            self._view = FaissView(store=view.store, version=version, live=live, merged=view.merged)
         self._merge_if_due()
         return self._view
 
@@ -191,7 +192,10 @@ class FaissIndex:
         main = self._grown(view)
         with self._write:
             now = self._view
-            self._view = FaissView(store=now.store, version=now.version, live=now.live, main=main)
+            now.merged.part = main  # Views made before profit from here on.
+            self._view = FaissView(
+                store=now.store, version=now.version, live=now.live, merged=now.merged
+            )
 
     def _compact(self) -> None:
         """Copies the live rows into a fresh store with a fresh main part, then catches up."""
@@ -210,7 +214,9 @@ class FaissIndex:
             fresh.mark_gone(old.keys[: view.rows][lately].tolist(), now.version)
             later = view.rows + (old.went[view.rows : old.count] == NEVER).nonzero()[0]
             fresh.append(old.keys[later], old.gather(later))
-            self._view = FaissView(store=fresh, version=now.version, live=now.live, main=main)
+            self._view = FaissView(
+                store=fresh, version=now.version, live=now.live, merged=Merged(main)
+            )
 
     def _kind_for(self, live: int) -> PartKind:
         if live <= self._rules.flat_max:

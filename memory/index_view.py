@@ -20,17 +20,30 @@ WIDENING = 8  # How many times more is asked for when that was not enough.
 RANKED_AT_ONCE = 4_096  # Rows whose exact cosines are computed together (6 MB).
 
 
+class Merged:
+    """The newest main part over the rows of one store; all views of the store share it."""
+
+    __slots__ = ("part",)
+
+    def __init__(self, part: MainPart | None) -> None:
+        self.part = part
+
+
 class FaissView:
-    """Implements VectorIndexView: the rows of a store up to a count, as of a version."""
+    """Implements VectorIndexView: the rows of a store up to a count, as of a version.
 
-    __slots__ = ("_keys", "_went", "live", "main", "main_rows", "rows", "store", "version")
+    A main part that was merged after the view was made serves it too, as long as it covers no later
+    rows: a memory that is read and not written has one view for ever.
+    """
 
-    def __init__(self, *, store: RowStore, version: int, live: int, main: MainPart | None) -> None:
+    __slots__ = ("_keys", "_went", "live", "main", "merged", "rows", "store", "version")
+
+    def __init__(self, *, store: RowStore, version: int, live: int, merged: Merged) -> None:
         self.store = store
         self.version = version
         self.live = live
-        self.main = main
-        self.main_rows = main.rows if main else 0
+        self.merged = merged
+        self.main = merged.part  # As it was when the view was made.
         self.rows = store.count
         self._keys = store.keys  # The store replaces these arrays when it grows.
         self._went = store.went
@@ -45,14 +58,18 @@ class FaissView:
         if self.live == 0 or len(queries) == 0:
             nothing = np.full((len(queries), k), -np.inf, dtype=np.float32)
             return nothing, np.full((len(queries), k), -1, dtype=np.int64)
-        proposals = None
-        if self.main is not None:
-            count = min(k + SPARE, self.main.rows, self.main.results_max)
-            proposals = self.main.search(queries, count)
-        found = []
-        for place, query in enumerate(queries):
-            first = None if proposals is None else (proposals[0][place], proposals[1][place])
-            found.append(self._search_one(query, k, first))
+        main = self._newest()
+        if main is None:
+            found = [
+                self._ranked(query, k, self._scan(query, k, 0, self.rows)) for query in queries
+            ]
+        else:
+            count = min(k + SPARE, main.rows, main.results_max)
+            first = zip(*main.search(queries, count), strict=True)
+            found = [
+                self._search_one(query, k, main, proposals)
+                for query, proposals in zip(queries, first, strict=True)
+            ]
         return np.stack([cosines for cosines, _ in found]), np.stack([keys for _, keys in found])
 
     def get(self, keys: Sequence[int]) -> Matrix:
@@ -77,51 +94,47 @@ class FaissView:
             assert (np.abs(lengths - 1.0) <= UNIT_TOLERANCE).all(), "a vector lost its unit length"
         self._check_main()
 
+    @property
+    def main_rows(self) -> int:
+        """How many rows the main part covers."""
+        return self.main.rows if self.main else 0
+
+    def _newest(self) -> MainPart | None:
+        newest = self.merged.part
+        return newest if newest is not None and newest.rows <= self.rows else self.main
+
     def _check_main(self) -> None:
         """Every 997th row of the main part, looked for everywhere, scores as its vector does."""
-        if self.main is None:
+        main = self._newest()
+        if main is None:
             return
-        assert self.main_rows <= self.rows, "the main part covers rows that are not there"
+        assert main.rows <= self.rows, "the main part covers rows that are not there"
         widest = 2**20
-        for row in range(0, self.main_rows, 997):
+        for row in range(0, main.rows, 997):
             query = self.store.gather(np.array([row]))
-            scores, _ = self.main.search(query, 1, widen=widest)
+            scores, _ = main.search(query, 1, widen=widest)
             found = float(scores[0, 0])
-            least = float(exact_cosines(query, query[0])[0]) - self.main.error_max
+            least = float(exact_cosines(query, query[0])[0]) - main.error_max
             assert found >= least, f"the main part does not hold row {row}: best score {found}"
 
     def _search_one(
-        self, query: Matrix, k: int, first: tuple[Matrix, Keys] | None
+        self, query: Matrix, k: int, main: MainPart, proposals: tuple[Matrix, Keys]
     ) -> tuple[Matrix, Keys]:
-        """Ranks the proposals of the main part and the scan of the later rows."""
-        later = self._scan(query, k, self.main_rows, self.rows)
-        if self.main is None or first is None:
-            return self._ranked(query, k, later)
-        proposals, widen = first, 1
+        """Ranks the proposals of the main part, (count,) each, and the scan of the later rows."""
+        later = self._scan(query, k, main.rows, self.rows)
+        widen = 1
         while True:
             scores, rows = proposals
             best = self._ranked(query, k, np.concatenate([self._alive(rows), later]))
-            if self._is_done(scores, rows, float(best[0][-1]), widen):
+            if _is_done(main, scores, rows, float(best[0][-1]), widen):
                 return best
-            count = min(len(rows) * WIDENING, self.main_rows)
+            count = min(len(rows) * WIDENING, main.rows)
             widen *= WIDENING
-            if count > self.main.results_max or count == len(rows) == self.main_rows:
-                everywhere = self._scan(query, k, 0, self.main_rows)
+            if count > main.results_max or count == len(rows) == main.rows:
+                everywhere = self._scan(query, k, 0, main.rows)
                 return self._ranked(query, k, np.concatenate([everywhere, later]))
-            again = self.main.search(query[None, :], count, widen=widen)
+            again = main.search(query[None, :], count, widen=widen)
             proposals = again[0][0], again[1][0]
-
-    def _is_done(self, scores: Matrix, rows: Keys, kth: float, widen: int) -> bool:
-        """Whether no row that the main part left out can be among the k best.
-
-        A row left out scores at most the lowest score proposed; its cosine is at most
-        that and the error. Equal to the k-th is not enough: ties go by key.
-        """
-        assert self.main is not None, "asked only when there is a main part"
-        ran_out = len(rows) == self.main_rows or int(rows[-1]) < 0  # Nothing left where it looked.
-        if kth == -np.inf:
-            return ran_out and self.main.looks_everywhere(widen)
-        return ran_out or float(scores[-1]) + self.main.error_max < kth
 
     def _scan(self, query: Matrix, k: int, begin: int, end: int) -> Keys:
         """Returns the live rows of begin..end that may be among the k best: all ties included."""
@@ -167,3 +180,15 @@ class FaissView:
         if row < 0 or self._went[row] <= self.version:
             raise KeyError(key)
         return row
+
+
+def _is_done(main: MainPart, scores: Matrix, rows: Keys, kth: float, widen: int) -> bool:
+    """Whether no row that the main part left out can be among the k best.
+
+    A row left out scores at most the lowest score proposed; its cosine is at most that and the
+    error. Equal to the k-th is not enough: ties go by key.
+    """
+    ran_out = len(rows) == main.rows or int(rows[-1]) < 0  # Nothing left where it looked.
+    if kth == -np.inf:
+        return ran_out and main.looks_everywhere(widen)
+    return ran_out or float(scores[-1]) + main.error_max < kth

@@ -215,6 +215,31 @@ def test_few_lists_probed_still_fill_k_and_find_what_is_near() -> None:
     assert (every[1_610:] == -1).all()
 
 
+@pytest.mark.parametrize("kind", ["fp16", "ivf"])
+def test_a_view_profits_from_a_merge_that_ends_after_it_was_made(kind: str) -> None:
+    index = FaissIndex(DIMENSION, rules=RULES[kind], merge_in_background=True)
+    twin = FlatIndex(DIMENSION)
+    first, rest = POOL[:12], POOL[12:]
+    change: dict[str, Any] = {
+        "add_keys": np.arange(len(first)), "add_vectors": first, "remove_keys": NO_KEYS,
+    }  # fmt: skip
+    with index._merge_turn:  # No merge ends before this is over.
+        view, expected = index.apply(**change), twin.apply(**change)
+        assert view._newest() is None
+    index.close()
+    merged = view._newest()
+    assert merged is index.view().main is not None
+    assert_same(expected, view, POOL)
+    later = np.arange(len(first), len(POOL))
+    index.apply(add_keys=later, add_vectors=rest, remove_keys=key_array(3))
+    index.close()
+    newer = index.view().main
+    assert newer is not None
+    assert newer.rows > view.rows
+    assert view._newest() is view.main is None  # It covers rows that the view does not know.
+    assert_same(expected, view, POOL)
+
+
 def test_the_rounding_bound_holds_for_fp16() -> None:
     vectors = unit(np.random.default_rng(2).normal(size=(5_000, 384)))
     index = faiss.IndexScalarQuantizer(
