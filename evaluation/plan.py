@@ -8,9 +8,9 @@ from evaluation.memory_method import NO_EDITS, TARGET, known_methods
 from evaluation.scopes import BM25, NOTHING, OURS, known_scopes
 from memory.errors import InvalidInput
 from runtime.consolidation.editors import EDITORS
+from runtime.paths.counterfactual import AS_ASKED
 
 IN_CONTEXT = "in_context"
-COUNTERFACTUAL = "counterfactual"
 
 BASELINE_PAIRS = (
     (TARGET, "exact"),  # Exact look-up.
@@ -18,8 +18,8 @@ BASELINE_PAIRS = (
     (IN_CONTEXT, "subject"),  # Subject mentioned: route.
     (IN_CONTEXT, BM25),
     (IN_CONTEXT, "dense"),  # IKE without a router.
-    (COUNTERFACTUAL, "serac_embed"),  # SERAC as published.
-    (COUNTERFACTUAL, "serac_cross"),
+    (AS_ASKED, "serac_embed"),  # SERAC as published.
+    (AS_ASKED, "serac_cross"),
 )
 
 

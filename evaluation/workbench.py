@@ -25,7 +25,7 @@ from memory.record import ConflictPolicy, EditDraft, Namespace, Vector
 from runtime.build import PATHS, Runtime
 from runtime.paths.choice import AUTO
 from runtime.paths.contract import BASE_MODEL
-from runtime.paths.counterfactual import COUNTERFACTUAL
+from runtime.paths.counterfactual import AS_ASKED, COUNTERFACTUAL, CounterfactualPath
 from runtime.query_runner import QueryRunner
 
 T = TypeVar("T")
@@ -93,12 +93,12 @@ class Workbench:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The paths that the server was built with; "auto" where there is something to choose."""
+        """The server's paths; "auto" and the other model alone where there is another model."""
         runtime = self.runtime
         on_base = runtime.settings.counterfactual.model == BASE_MODEL
         has_model = on_base or runtime.counterfactual is not None
         named = [name for name in PATHS if has_model or name != COUNTERFACTUAL]
-        return (*named, *([AUTO] if has_model else []))
+        return (*named, *([AUTO, AS_ASKED] if has_model else []))
 
     @property
     def answering(self) -> dict[str, object]:
@@ -124,8 +124,12 @@ class Workbench:
     def runner(self, name: str) -> QueryRunner:
         """The server's query runner, routing by the classifier of that name."""
         if name not in self._runners:
+            paths = dict(self.runtime.runner.paths)
+            other = paths.get(COUNTERFACTUAL)
+            if isinstance(other, CounterfactualPath):
+                paths[AS_ASKED] = other.as_asked()
             self._runners[name] = self.runtime.runner.with_classifier(
-                self.classifier(name), self.encoder
+                self.classifier(name), self.encoder, paths
             )
         return self._runners[name]
 

@@ -195,7 +195,7 @@ def main() -> None:
     frozen = TransformersEngine.load(str(options.base))
     methods: dict[str, tuple[EngineContract, AnswerPath]] = {
         "counterfactual": (small, CounterfactualPath(small)),
-        AS_ASKED: (small, CounterfactualPath(small, rewrites=False)),
+        AS_ASKED: (small, CounterfactualPath(small).as_asked()),
         "in_context": (frozen, InContextPath(frozen)),
     }
     given = {name: answers(*parts, probes) for name, parts in methods.items()}

@@ -136,14 +136,27 @@ class QueryRunner:
         """The engine whose tokens an answer by `route` is made of."""
         return self._paths.engine_of(route.path)
 
-    def with_classifier(self, classifier: ScopeClassifier, encoder: Encoder) -> QueryRunner:
-        """Returns a runner over the same parts that routes by another classifier; close it too."""
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        """The paths by name."""
+        return self._paths.paths
+
+    def with_classifier(
+        self,
+        classifier: ScopeClassifier,
+        encoder: Encoder,
+        paths: Mapping[str, Path] | None = None,
+    ) -> QueryRunner:
+        """Returns a runner over the same parts that routes by another classifier; close it too.
+
+        Its `paths` may be others.
+        """
         return QueryRunner(
             engine=self._paths.models[BASE_MODEL],
             memory=self._memory,
             encoder=encoder,
             classifier=classifier,
-            paths=self._paths.paths,
+            paths=self.paths if paths is None else paths,
             settings=self._settings,
             clock=self._clock,
             models=self._paths.models,
@@ -292,8 +305,8 @@ class QueryRunner:
             route = replace(route, reason=told)
         if self._paths.is_auto(routing.path):
             asked = _path_input(question, scoped.read_as)
-            forced = routing.policy is EditsPolicy.FORCE
-            route = self._paths.by_form(route, asked, forced=forced)
+            by_caller = routing.policy is EditsPolicy.FORCE
+            route = self._paths.by_form(route, asked, forced=by_caller)
         return route, scoped
 
     def _lay_out(

@@ -26,6 +26,7 @@ from runtime.paths.in_context import InContextPath, InContextSettings
 from runtime.paths.notes import CLAIM_NOTES, claim_note, is_denied
 
 COUNTERFACTUAL = "counterfactual"
+AS_ASKED = "counterfactual_as_asked"  # The model alone, as SERAC has it; for measuring.
 EDITS_MAX = 1
 # Queries in scope and of these forms ask for what the edit's prompt asks for.
 ASK_FOR_THE_TARGET = frozenset(
@@ -53,12 +54,16 @@ class CounterfactualPath:
     @property
     def name(self) -> str:
         """The name in routes and settings."""
-        return COUNTERFACTUAL
+        return COUNTERFACTUAL if self._rewrites else AS_ASKED
 
     @property
     def model(self) -> ModelName:
         """The counterfactual model decodes; the frozen one where it was named for it."""
         return self._model
+
+    def as_asked(self) -> CounterfactualPath:
+        """Returns the path whose model reads every query as asked and answers in its own words."""
+        return CounterfactualPath(self._engine, model=self._model, rewrites=False)
 
     @property
     def edits_max(self) -> int:

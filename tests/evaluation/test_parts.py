@@ -16,9 +16,10 @@ from evaluation.scopes import BM25, ExactLookup, NearestAlways, make_scope
 from evaluation.workbench import RememberingEncoder, patiently
 from memory.errors import InvalidInput, Overloaded
 from memory.record import DEFAULT_NAMESPACE, Candidate, Edit, EditId, Query
+from runtime.paths.counterfactual import AS_ASKED
 from tests.hash_encoder import HashEncoder
 
-PATHS = ("in_context", "counterfactual", "auto")
+PATHS = ("in_context", "counterfactual", "auto", AS_ASKED)
 
 
 def candidate(prompt: str, rank: int) -> Candidate:
@@ -71,9 +72,9 @@ def test_a_pair_that_is_a_baseline_too_is_asked_once() -> None:
 
 
 def test_baselines_of_paths_that_the_server_lacks_are_left_out() -> None:
-    assert {"counterfactual"} <= {method for method, _ in pairs(baselines=True)}
+    assert {AS_ASKED} <= {method for method, _ in pairs(baselines=True)}
     without = pairs(baselines=True, paths=("in_context",))
-    assert "counterfactual" not in {method for method, _ in without}
+    assert AS_ASKED not in {method for method, _ in without}
 
 
 @given(st.lists(st.floats(0, 1e3), min_size=1, max_size=200), st.sampled_from([0.5, 0.99]))

@@ -15,7 +15,7 @@ from runtime.engine.contract import EngineRequest, Sampling
 from runtime.engine.stream import collect
 from runtime.engine.transformers_engine import TransformersEngine
 from runtime.paths.contract import BASE_MODEL, COUNTERFACTUAL_MODEL, PathInput
-from runtime.paths.counterfactual import CounterfactualPath
+from runtime.paths.counterfactual import AS_ASKED, CounterfactualPath
 from runtime.paths.in_context import InContextPath
 from runtime.paths.notes import CLAIM_NOTES
 from tests.fakes import FakeEngine
@@ -98,7 +98,8 @@ def test_a_value_that_the_form_asks_for_is_copied_and_the_rest_is_the_models(
     engine = FakeEngine(prompt_form=CLAIM_NOTES)
     prepared = CounterfactualPath(engine).prepare(PathInput(prompt=query), [edit("Ann")])
     assert engine.detokenize(prepared.answer_tokens) == answer
-    measured = CounterfactualPath(engine, rewrites=False)
+    measured = CounterfactualPath(engine).as_asked()
+    assert (AS_ASKED, measured.model) == (measured.name, CounterfactualPath(engine).model)
     assert measured.prepare(PathInput(prompt=query), [edit("Ann")]).answer_tokens == ()
     other = CounterfactualPath(FakeEngine())  # A named model says what it likes.
     assert other.prepare(PathInput(prompt=query), [edit("Ann")]).answer_tokens == ()
