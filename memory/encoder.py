@@ -6,8 +6,9 @@ processors that multiply it in hardware (memory/blocks.py); or as the caller say
 in the two agree to a cosine of 0.9999 (a test holds it), so both carry one name, and the vectors
 that a memory stores serve on any machine.
 
-With int8 the queries alone are computed in 8 bits (memory/int8_blocks.py; a cosine of 0.995 to fp32
-is held), one after the other; what `encode_many` returns, and so what is stored, stays fp32.
+With int8, and by default where it can be had, the queries alone are computed in 8 bits
+(memory/int8_blocks.py; a cosine of 0.995 to fp32 is held), one after the other; what `encode_many`
+returns, and so what is stored, stays fp32.
 
 Threads: torch keeps one number for the process and one per thread. The worker pins its own number
 and puts the process's back, so that the engine keeps its threads; see `_pin_threads`.
@@ -42,7 +43,6 @@ CACHED_CHARACTERS_MAX = 2048  # Longer texts are not kept: they bound the cache'
 AUTO = "auto"
 INT8 = "int8"  # Of queries; edits are float32.
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, INT8: torch.float32}  # Of edits.
-AUTO_IS_INT8 = False  # Whether `auto` takes int8 for queries where it can be had.
 
 
 class MiniLmEncoder:
@@ -63,9 +63,7 @@ class MiniLmEncoder:
             raise ValueError(f"threads {threads}; expected 1 or more")
         self._device = resolve_device(device)
         self._dtype = fast_dtype(self._device) if dtype == AUTO else DTYPES[dtype]
-        self._int8 = dtype == INT8 or (
-            dtype == AUTO and AUTO_IS_INT8 and not int8_lacks(self._device)
-        )
+        self._int8 = dtype == INT8 or (dtype == AUTO and not int8_lacks(self._device))
         self._threads = threads
         self._cache_max = cache_max
         self._cache: OrderedDict[str, Vector] = OrderedDict()

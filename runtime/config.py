@@ -104,8 +104,8 @@ class EncoderSection(_Section):
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads; more than one only helps on idle machines."""
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
-    """Of its products; auto is float32, but bfloat16 where it is quicker: without ONNX Runtime.
-    int8 is for queries alone, on a CPU with ONNX Runtime; edits are float32 then."""
+    """Of its products. int8 is for queries alone, on a CPU with ONNX Runtime; edits are float32
+    then. Auto takes it there; elsewhere float32, or bfloat16 where that is quicker."""
 
 
 class RoutingSection(_Section):

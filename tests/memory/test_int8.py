@@ -177,14 +177,10 @@ def test_without_what_it_takes_queries_are_float32_and_it_says_why(
 
 
 @pytest.mark.parametrize("runtime", [True, False])
-@pytest.mark.parametrize("switch", [True, False])
-def test_auto_takes_it_where_the_switch_says_and_it_can_be_had(
-    monkeypatch: pytest.MonkeyPatch, switch: bool, runtime: bool
-) -> None:
-    monkeypatch.setattr("memory.encoder.AUTO_IS_INT8", switch)
+def test_auto_takes_it_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch, runtime: bool) -> None:
     for module in ("blocks", "text_model"):
         monkeypatch.setattr(f"memory.{module}.has_onnx_runtime", lambda: runtime)
     encoder = MiniLmEncoder("cpu")
-    assert (switch and runtime) == ("queries int8" in encoder.described)
+    assert runtime == ("queries int8" in encoder.described)
     assert "not int8" not in encoder.described  # Nobody asked for it.
     encoder.close()
