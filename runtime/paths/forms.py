@@ -158,9 +158,15 @@ def _tries_a_value(sentences: Sequence[str]) -> bool:
     )
 
 
+def _names_no_value(asked: str, edit: Edit) -> bool:
+    """Whether every word is the edit's prompt's own: "The genus X is part of the family?"."""
+    said = set(WORD.findall(asked.casefold()))
+    return said <= OF_SENTENCES | set(WORD.findall(edit.prompt.casefold()))
+
+
 def _is_claim_with_question_mark(asked: str, edit: Edit) -> bool:
     """Whether it says something and is a question by its mark alone: "X speaks Dutch?"."""
-    if not asked.endswith("?") or ASKS_WITHIN.search(asked):
+    if not asked.endswith("?") or ASKS_WITHIN.search(asked) or _names_no_value(asked, edit):
         return False
     said = asked.casefold()
     if edit.target.casefold() in said or CLAIMS.search(asked):

@@ -80,6 +80,8 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
         ("Is it false that Ann Lark speaks French?", Form.VERDICT),
         ("Ann Lark does not speak Dutch, right?", Form.VERDICT),
         ("What does Ann Lark speak? French?", Form.VERDICT),
+        ("The mother tongue of Ann Lark is?", Form.QUESTION),  # No value is claimed.
+        ("Ann Lark is of the tongue?", Form.QUESTION),
         ("What does Ann Lark speak? Dutch or French?", Form.CHOICE),
         ("What does Ann Lark speak? The Dutch or the French?", Form.CHOICE),
         ("Is Ann Lark someone or something that speaks Dutch?", Form.VERDICT),
