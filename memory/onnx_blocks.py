@@ -70,10 +70,14 @@ class GraphBuilder:
         return outputs[0]
 
     def normed(self, x: str, skip: str, place: str, norm: Pair, bias: Array) -> str:
-        """Normalises x + bias + skip."""
+        """Normalises x + bias + skip; step by step, which SkipLayerNormalization is slower than."""
         parts = [self.held(f"{place}.{n}", a) for n, a in (("gain", norm[0]), ("shift", norm[1]))]
-        inputs = [x, skip, *parts, self.held(f"{place}.bias", bias)]
-        return self.node("SkipLayerNormalization", inputs, f"{place}.x", epsilon=self._epsilon)
+        biased = [x, self.held(f"{place}.bias", bias)]
+        summed = [self.node("Add", biased, f"{place}.biased", domain=""), skip]
+        inputs = [self.node("Add", summed, f"{place}.sum", domain=""), *parts]
+        return self.node(
+            "LayerNormalization", inputs, f"{place}.x", domain="", epsilon=self._epsilon
+        )
 
     def gelu(self, x: str, place: str, bias: Array) -> str:
         """Applies GELU to x + bias."""
@@ -103,6 +107,8 @@ def make_session(model: bytes, *, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = LOG_ERRORS_ONLY
+    # More would undo what is put together here, above all fuse the norms again.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     # Its threads would otherwise spin between two products, on cores that others need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
