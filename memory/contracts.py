@@ -86,7 +86,8 @@ class VectorIndex(Protocol):
     def apply(self, *, add_keys: Keys, add_vectors: Matrix, remove_keys: Keys) -> VectorIndexView:
         """Removes `remove_keys`, then adds `add_vectors` (n, d) under `add_keys` (n,), as one step.
 
-        Publishes and returns a new view; views handed out before keep answering as they did.
+        Publishes and returns a new view; views handed out before keep answering as they did, up
+        to the recall of an index that is approximate.
         Raises ValueError when a key to add is live or a key to remove is not.
         """
         ...
