@@ -40,9 +40,7 @@ class FrameEncoder:
                     self._kept.move_to_end(frame)
                     found[frame] = self._kept[frame]
         missing = [frame for frame in dict.fromkeys(frames) if frame not in found]
-        if len(missing) == 1:  # A lone question does not queue behind bulk encodings.
-            found[missing[0]] = self._encoder.encode(missing[0])
-        elif missing:
+        if missing:  # As edits are encoded: how many are missing must not change a vector.
             found.update(zip(missing, self._encoder.encode_many(missing), strict=True))
         self._keep({frame: found[frame] for frame in missing})
         return np.stack([found[frame] for frame in frames])
