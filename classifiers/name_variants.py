@@ -270,8 +270,5 @@ def _short_vowels(word: str) -> str:
 
 def _is_short(one: str, other: str) -> bool:
     """Whether one given name is a short form of the other ("Bill" of William), or both of one."""
-    if min(len(one), len(other)) == 1:
-        return False
-    return not NAMES_MEANT.get(one, frozenset((one,))).isdisjoint(
-        NAMES_MEANT.get(other, frozenset((other,)))
-    )
+    meant = NAMES_MEANT.get(one)
+    return meant is not None and not meant.isdisjoint(NAMES_MEANT.get(other, ()))

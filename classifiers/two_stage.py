@@ -143,7 +143,7 @@ class TwoStageClassifier:
         scores = weights.first_curve.apply(first)
         verbatim = is_verbatim(query, candidates)
         if not verbatim.any():  # Where a prompt is the query, nobody else can be meant more.
-            pairs = pair_texts(query, candidates)
+            pairs = pair_texts(query, candidates, cheap)
             chosen = grey_band(first, pairs, weights.grey_from, self._pairs_max)
             if chosen:
                 odds = self._odds([pair for place in chosen if (pair := pairs[place])], foreseen)
@@ -162,8 +162,9 @@ class TwoStageClassifier:
         """Returns how many pairs the cross-encoder reads for a query; for reports."""
         if not candidates or is_verbatim(query, candidates).any():
             return 0
-        first = self._weights.first.score(cheap_rows(query, candidates))
-        pairs = pair_texts(query, candidates)
+        cheap = cheap_rows(query, candidates)
+        first = self._weights.first.score(cheap)
+        pairs = pair_texts(query, candidates, cheap)
         return len(grey_band(first, pairs, self._weights.grey_from, self._pairs_max))
 
     @property

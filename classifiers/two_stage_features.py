@@ -117,10 +117,18 @@ def _normalised(prompt: str) -> str:
     return normalise(prompt)
 
 
-def pair_texts(query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str] | None]:
-    """Returns each candidate's pair for the cross-encoder; None where no subject is mentioned."""
+def pair_texts(
+    query: Query, candidates: Sequence[Candidate], cheap: Floats
+) -> list[tuple[str, str] | None]:
+    """Returns each candidate's pair for the cross-encoder; None where no subject is mentioned.
+
+    `cheap` are their rows, (n, len(CHEAP)).
+    """
     text = prepare(query.text)
-    return [_pair(text, candidate.edit, candidate.mention) for candidate in candidates]
+    return [
+        _pair(text, candidate.edit, candidate.mention) if share > 0 else None
+        for candidate, share in zip(candidates, cheap[:, _SHARE].tolist(), strict=True)
+    ]
 
 
 def pair_of(text: str, edit: Edit, mention: str) -> tuple[str, str] | None:

@@ -78,7 +78,7 @@ def collect(
         found = retrieval.candidates(query, home=case.home, size=size, k=CANDIDATES_MAX)
         near = [candidate for _, candidate in found]
         cheap.append(cheap_rows(query, near))
-        pairs += pair_texts(query, near)
+        pairs += pair_texts(query, near, cheap[-1])
         for index, _ in found:
             label = label_of(case, index, pool, differ)
             labels.append(np.nan if label is None else float(label))

@@ -270,7 +270,7 @@ def test_cheap_rows_cost_no_encoding(pool: RetrievalPool) -> None:
     query, near = asked("What does Lionel Messi play?", pool)
     before = ENCODER.encoded
     assert cheap_rows(query, near).shape == (len(near), len(CHEAP))
-    assert len(pair_texts(query, near)) == len(near)
+    assert len(pair_texts(query, near, cheap_rows(query, near))) == len(near)
     assert ENCODER.encoded == before
 
 
