@@ -13,12 +13,14 @@ from difflib import SequenceMatcher
 from functools import cached_property
 
 from classifiers.name_variants import (
+    ABBREVIATED,
     JOINERS,
     SLIPS_MAX,
-    SPELLED_UMLAUT,
     TITLES,
     fold_word,
+    short_vowels,
     slips,
+    untitled,
     variant_span,
 )
 
@@ -34,13 +36,14 @@ _SENTENCE_END = re.compile(
     "[.!?][\"'\u201d\u2019)]*\\s+(?=[\"'\u201c\u2018(]?\\w)|\\n+"  # Straight and curly quotes.
 )
 _ABBREVIATION = re.compile(
-    r"(?:\b[A-Z]|\b(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt|No|vs|Prof|Inc|Ltd|Co|Corp|Bros|Ave|Ft))\.\s+$"
+    r"(?:\b[A-Z]|\b(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt|No|vs|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Maj|Inc|Ltd|Co|Corp|Bros|Ave|Ft))\.\s+$"
 )
 _NUMBER = re.compile(r"\d|^[ivxlcdm]+$")  # Of a folded word: digits in it, or a Roman numeral.
 _ROMAN = re.compile(r"(?=..|[VX])X{0,3}(?:IX|IV|V?I{0,3})")  # To XXXIX; "I" is a person.
 MISSPELLED_SHARE = 0.5  # What a misspelled word counts where no word of the name stands.
 _NEXT_WORD = re.compile(r"[ -](\w+)")
-_TITLE_BEFORE = re.compile(r"\b(\w+)\.?[ ]$")
+_TITLE_BEFORE = re.compile(r"\b(\w+)(\.?)[ ]$")
+UNACCENTED_MIN = 4  # Letters of a name of one word that is known without its accents.
 TITLES_MAX, TITLE_CHARS_MAX = 2, 16
 _LAST_WORD = re.compile(r"(\w+)[ -]$")
 
@@ -65,14 +68,24 @@ class Text:
         return frozenset(word[0] for word in self.folded)
 
     @cached_property
-    def letters(self) -> str:
-        """The folded words without blanks."""
-        return "".join(self.folded)
+    def spellings(self) -> frozenset[str]:
+        """The folded words, spelled-out umlauts as letters."""
+        return frozenset(map(short_vowels, self.folded))
 
     @cached_property
-    def has_umlauts(self) -> bool:
-        """Whether some letters may spell an umlaut out."""
-        return SPELLED_UMLAUT.search(self.text) is not None
+    def name(self) -> tuple[str, ...]:
+        """Of a name: its folded words without the titles before them."""
+        return tuple(untitled(self.folded))
+
+    @cached_property
+    def core(self) -> frozenset[str]:
+        """Of a name: the spellings that are no title and no joiner."""
+        return frozenset(short_vowels(word) for word in self.name if word not in JOINERS)
+
+    @cached_property
+    def letters(self) -> str:
+        """Of a name: its words without titles and blanks."""
+        return "".join(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +134,20 @@ def find_subject(query: Text, surfaces: tuple[Text, ...], mention: str = "") -> 
 
 def _is_absent(query: Text, surface: Text) -> bool:
     """Whether a quick look shows that no form or part of a name stands there, as of most edits."""
-    if not surface.content or not query.content.isdisjoint(surface.content):
+    if not surface.core or not query.content.isdisjoint(surface.content):
         return False
-    if len(surface.content) == 1:  # May be misspelled or parted, but not in its first letter.
+    if not query.spellings.isdisjoint(surface.core):
+        return False
+    if len(surface.core) == 1:  # May be misspelled or parted, but not in its first letter.
         return surface.initials.isdisjoint(query.initials)
-    return not (
-        SPELLED_UMLAUT.search(query.text) or "".join(surface.folded).startswith(query.folded)
-    )
+    return not surface.letters.startswith(query.folded)
 
 
 def titled(query: Text, place: Place) -> Place:
     """Returns the place with the titles before it ("Lt. Col. Ann Lee"): they are of the mention.
 
-    Of names of one word and of parts of names they are not: "Captain America" is not America.
+    Of names of one word and of parts of names they are not: "Captain America" is not America. Nor
+    is a common noun ("the major Ann Lee studied") or what ends the sentence before.
     """
     whole = place.share == 1 or place.variant
     if not whole or " " not in query.text[place.start : place.end]:
@@ -141,10 +155,15 @@ def titled(query: Text, place: Place) -> Place:
     start = place.start
     for _ in range(TITLES_MAX):
         before = _TITLE_BEFORE.search(query.text, max(0, start - TITLE_CHARS_MAX), start)
-        if before is None or before.group(1).casefold() not in TITLES:
+        if before is None or start in query.starts or not _is_title(*before.groups()):
             break
         start = before.start(1)
     return replace(place, start=start)
+
+
+def _is_title(word: str, dot: str) -> bool:
+    folded = word.casefold()
+    return folded in ABBREVIATED or (folded in TITLES and word[0].isupper() and not dot)
 
 
 def focus_of(query: Text, place: Place | None) -> int:
@@ -283,9 +302,21 @@ def _find_whole(query: Text, surface: Text) -> Place | None:
     if not length:
         return None
     for first in range(len(query.folded) - length, -1, -1):
-        if query.folded[first] == wanted[0] and query.folded[first : first + length] == wanted:
-            return Place(query.words[first][0], query.words[first + length - 1][1], 1.0)
+        if query.folded[first] != wanted[0] or query.folded[first : first + length] != wanted:
+            continue
+        start, end = query.words[first][0], query.words[first + length - 1][1]
+        if length > 1 or _is_said(query.text, start, end, surface.text):
+            return Place(start, end, 1.0)
     return None
+
+
+def _is_said(text: str, start: int, end: int, name: str) -> bool:
+    """Whether a word that is a name of one word but for accents is it: "the" is not "Th\u00e9"."""
+    word = text[start:end]
+    if word.casefold() in name.casefold():
+        return True
+    least = UNACCENTED_MIN if word[0].isupper() else UNACCENTED_MIN + 1
+    return len(word) >= least and (word[0].isupper() or text.islower())
 
 
 def _find_variant(query: Text, surface: Text) -> Place | None:

@@ -18,11 +18,15 @@ from classifiers.nicknames import NAMES_MEANT
 
 SLIPS_MAX = 4  # So many and more make another word.
 JOINERS = frozenset({"of", "the", "and", "de", "la", "von", "van", "di", "da", "del", "in"})
+# These stand also in lower case, and before a dot.
+ABBREVIATED = frozenset(
+    {"mr", "mrs", "ms", "dr", "prof", "hon", "rev", "capt", "col", "gen", "lt", "sgt", "maj"}
+)
 # Part of a name for some, never what tells two people apart.
 TITLES = frozenset(
     {
         "mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "dame", "lord", "lady", "hon",
-        "rev", "reverend", "captain", "capt", "major", "colonel", "col", "general", "gen",
+        "rev", "reverend", "captain", "capt", "major", "maj", "colonel", "col", "general", "gen",
         "lieutenant", "lt", "sergeant", "sgt", "commander", "brigadier", "marshal", "admiral",
         "president", "senator", "governor", "judge", "justice", "count", "baron", "don", "sheikh",
         "coach", "bishop", "archbishop", "cardinal", "rabbi", "pastor", "king", "queen", "prince",
@@ -45,13 +49,15 @@ _BETWEEN = re.compile(r"[\s.\-'\u2019]*")
 _REORDERED = re.compile(r",?\s*-?")
 NUMERALS = frozenset("ivxlcdm")
 _LISTED_MAX = 4  # Initials that stand together: "Tolkien JRR".
-_JOINED_MIN = 5  # Letters of a name that is found however its words are joined or parted.
+# Letters of a name that is found however its words are joined or parted; how much it is parted.
+_JOINED_MIN, _JOINED_MAX, _PARTED_MAX = 5, 64, 3
 # Letters that no decomposition takes apart.
 _PLAIN = str.maketrans(
     {"\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u00f0": "d", "\u0131": "i", "\u00e6": "ae",
      "\u0153": "oe", "\u00fe": "th"}
 )  # fmt: skip
-SPELLED_UMLAUT = re.compile("(?<=[aou])e")
+_AFTER_GREEK = "\u0400"
+_UMLAUT = re.compile("(?<=[aou])e")
 
 
 def fold_word(word: str) -> str:
@@ -59,8 +65,14 @@ def fold_word(word: str) -> str:
     folded = word.casefold()
     if folded.isascii():
         return folded
-    letters = unicodedata.normalize("NFKD", folded.translate(_PLAIN))
-    return "".join(letter for letter in letters if not unicodedata.combining(letter)) or folded
+    kept, is_latin = [], False
+    for letter in unicodedata.normalize("NFKD", folded.translate(_PLAIN)):
+        if not unicodedata.combining(letter):
+            is_latin = letter < _AFTER_GREEK
+        elif is_latin:
+            continue  # An accent; in other scripts a mark makes another letter.
+        kept.append(letter)
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def slips(one: str, other: str) -> int:
@@ -93,13 +105,12 @@ def variant_span(
     its letters stand there with other blanks, or its family name with all initials ("Lee AB"). Of a
     name of one word, a word is found that one slip makes of it, or two in ten letters.
     """
-    name = _untitled(name)
+    name = untitled(name)
     content = [word for word in name if word not in JOINERS]
     if len(content) < 2:
         return _one_word_span(folded, content) or _joined_span(text, words, folded, name)
-    ends = content[0], content[-1]
-    # Of most candidates neither is there.
-    if ends[0] in folded or ends[1] in folded or SPELLED_UMLAUT.search(text):
+    ends = {short_vowels(content[0]), short_vowels(content[-1])}
+    if not ends.isdisjoint(map(short_vowels, folded)):  # Of most candidates neither is there.
         found = _form_span(text, words, folded, name, content)
         found = found or _listed_span(text, words, folded, name)
         if found:
@@ -132,8 +143,8 @@ def _form_span(
     return None
 
 
-def _untitled(name: Sequence[str]) -> Sequence[str]:
-    """The name without the titles before it, where two words are left."""
+def untitled(name: Sequence[str]) -> Sequence[str]:
+    """Returns a name's folded words without the titles before it, where two words are left."""
     while len(name) > 2 and name[0] in _OF_PEOPLE:
         name = name[1:]
     return name
@@ -177,17 +188,18 @@ def _joined_span(
 ) -> tuple[int, int] | None:
     """Returns where the name's letters stand with other blanks or hyphens ("X-200", "X200")."""
     letters = "".join(name)
-    if len(letters) < _JOINED_MIN:
+    if not _JOINED_MIN <= len(letters) <= _JOINED_MAX:
         return None
     for first in range(len(folded) - 1, -1, -1):
         spelled, last = folded[first], first
         if not letters.startswith(spelled):
             continue
         while len(spelled) < len(letters) and last + 1 < len(folded):
-            if not _BETWEEN.fullmatch(text, words[last][1], words[last + 1][0]):
+            more = spelled + folded[last + 1]
+            apart = not _BETWEEN.fullmatch(text, words[last][1], words[last + 1][0])
+            if apart or not letters.startswith(more) or last - first >= len(name) + _PARTED_MAX:
                 break
-            last += 1
-            spelled += folded[last]
+            last, spelled = last + 1, more
         if spelled == letters and last - first + 1 != len(name):
             return first, last
     return None
@@ -214,8 +226,7 @@ def _is_misspelled(one: str, word: str) -> bool:
 
 def _stands(folded: Sequence[str], ends: tuple[str, str], first: int, last: int) -> bool:
     return any(
-        len(end) >= SAME_LETTERS_MIN
-        and SPELLED_UMLAUT.sub("", folded[at]) == SPELLED_UMLAUT.sub("", end)
+        len(end) >= SAME_LETTERS_MIN and _UMLAUT.sub("", folded[at]) == _UMLAUT.sub("", end)
         for at, end in zip((first, last), ends, strict=True)
     )
 
@@ -258,14 +269,14 @@ def _same(one: str, other: str, *, initials: bool = True) -> bool:
     length = min(len(one), len(other))
     if length == 1:
         return initials
-    if _short_vowels(one) == _short_vowels(other) or _is_short(one, other):
+    if short_vowels(one) == short_vowels(other) or _is_short(one, other):
         return True
     return length >= LETTERS_MIN and slips(one, other) * _LETTERS_A_SLIP <= length
 
 
-def _short_vowels(word: str) -> str:
-    """The word with "ae", "oe" and "ue" as the letters that an umlaut is folded to."""
-    return SPELLED_UMLAUT.sub("", word)
+def short_vowels(word: str) -> str:
+    """Returns a word with "ae", "oe" and "ue" as the letters that an umlaut is folded to."""
+    return _UMLAUT.sub("", word)
 
 
 def _is_short(one: str, other: str) -> bool:

@@ -38,8 +38,8 @@ class Encoder(Protocol):
     def encode(self, text: str) -> Vector:
         """Returns the unit vector of a query, shape (d,). May wait for a batch to end.
 
-        It may be a coarser vector than `encode_many` has for that text (a cosine of 0.995 to it),
-        and is never stored.
+        It may be a coarser vector than `encode_many` has for that text (with a cosine of at least
+        0.98 to it), and is never stored.
         """
         ...
 

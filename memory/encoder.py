@@ -7,8 +7,8 @@ in the two agree to a cosine of 0.9999 (a test holds it), so both carry one name
 that a memory stores serve on any machine.
 
 With int8, and by default where it can be had, the queries alone are computed in 8 bits
-(memory/int8_blocks.py; a cosine of 0.995 to fp32 is held), one after the other; what `encode_many`
-returns, and so what is stored, stays fp32.
+(memory/int8_blocks.py; a cosine of 0.995 to fp32 is held for questions and prompts, of 0.98 for any
+text), one after the other; what `encode_many` returns, and so what is stored, stays fp32.
 
 Threads: torch keeps one number for the process and one per thread. The worker pins its own number
 and puts the process's back, so that the engine keeps its threads; see `_pin_threads`.

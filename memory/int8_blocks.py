@@ -95,6 +95,7 @@ def _graph(
         factors = graph.held(f"{place}.even", np.reciprocal(even))
         return graph.node("Mul", [x, factors], place, domain="")
 
+    tiny = graph.held("tiny", np.array([TINY], np.float32))
     x = "hidden"
     for number, (block, reach) in enumerate(zip(blocks, ranges, strict=True)):
         at = f"block.{number}"
@@ -113,8 +114,9 @@ def _graph(
         x = graph.normed(last, x, f"{at}.norm1", block["norm1"], block["out"][1])
         last = product(evened(x, f"{at}.told", even["up"]), f"{at}.up", block["up"][0] * even["up"])
         inner = evened(graph.gelu(last, f"{at}.up", block["up"][1]), f"{at}.even", even["down"])
-        # What GELU gives is at least -0.17 and at most many: the largest has the largest size.
-        most = graph.node("ReduceMax", [inner], f"{at}.most", domain="", axes=[-1], keepdims=1)
+        sizes = graph.node("Abs", [inner], f"{at}.sizes", domain="")
+        most = graph.node("ReduceMax", [sizes], f"{at}.largest", domain="", axes=[-1], keepdims=1)
+        most = graph.node("Max", [most, tiny], f"{at}.most", domain="")
         inner = graph.node("Div", [inner, most], f"{at}.within", domain="")
         last = product(inner, f"{at}.down", block["down"][0] * even["down"])
         last = graph.node("Mul", [last, most], f"{at}.last", domain="")

@@ -67,8 +67,8 @@ class TextModel:
                 self._queries = self._model.in_8_bits(
                     folder, RANGES_FILE, name=name, threads=threads
                 )
-        except ValueError as error:
-            self._not_int8 = str(error)
+        except Exception as error:  # noqa: BLE001  ONNX Runtime has bare ones of its own.
+            self._not_int8 = str(error) or type(error).__name__
         if self._not_int8:
             logger.warning("queries are encoded as edits are, not in int8: %s", self._not_int8)
 

@@ -22,11 +22,8 @@ from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.errors import ContextTooLong
 from memory.record import (
-    EditId,
     EditsPolicy,
     Provenance,
-    Rejection,
-    RejectReason,
     Route,
     RouteKind,
 )
@@ -52,7 +49,7 @@ from runtime.question import (
     Question,
     ScoredAnswer,
 )
-from runtime.router import choose_route
+from runtime.router import choose_route, only_used
 from runtime.scoping import Scoped, ScopeStage
 
 T = TypeVar("T")
@@ -251,7 +248,7 @@ class QueryRunner:
             route = roomier
             preparation, own_tokens = self._lay_out(question, route, scoped.read_as)
         used = {edit.id for edit in preparation.edits_used}
-        route = _only_used(route, used)
+        route = only_used(route, used)
         prepared = self._clock()
         provenance = Provenance(
             request_id=question.request_id or uuid.uuid4().hex,
@@ -364,24 +361,6 @@ def _path_input(question: Question, read_as: str | None) -> PathInput:
         messages=question.messages,
         max_tokens=question.sampling.max_tokens,
         read_as=read_as,
-    )
-
-
-def _only_used(route: Route, used: set[EditId]) -> Route:
-    """Moves hits that did not fit the model's context to the rejections."""
-    if route.kind is RouteKind.BASE or all(d.candidate.edit.id in used for d in route.hits):
-        return route
-    kept = tuple(d for d in route.hits if d.candidate.edit.id in used)
-    dropped = tuple(
-        Rejection(decision=d, reason=RejectReason.OUTRANKED)
-        for d in route.hits
-        if d.candidate.edit.id not in used
-    )
-    return replace(
-        route,
-        hits=kept,
-        rejections=(*dropped, *route.rejections),
-        reason=f"{route.reason} {len(dropped)} did not fit the model's context.",
     )
 
 

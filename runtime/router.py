@@ -7,10 +7,12 @@ keeps at most as many as the path can use, and says why every other candidate wa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memory.record import (
     EDITION_BASE,
     Edit,
+    EditId,
     EditsPolicy,
     EditState,
     Rejection,
@@ -135,6 +137,24 @@ def _held_route(
             f"In scope of {_count(len(accepted), 'edit')}; the weights of edition {edition} hold "
             f"the best, which scores {best.score:.3f}, threshold {best.threshold:.3f}."
         ),
+    )
+
+
+def only_used(route: Route, used: set[EditId]) -> Route:
+    """Returns the route with the hits that did not fit the model's context among its rejections."""
+    if route.kind is RouteKind.BASE or all(d.candidate.edit.id in used for d in route.hits):
+        return route
+    kept = tuple(d for d in route.hits if d.candidate.edit.id in used)
+    dropped = tuple(
+        Rejection(decision=d, reason=RejectReason.OUTRANKED)
+        for d in route.hits
+        if d.candidate.edit.id not in used
+    )
+    return replace(
+        route,
+        hits=kept,
+        rejections=(*dropped, *route.rejections),
+        reason=f"{route.reason} {len(dropped)} did not fit the model's context.",
     )
 
 

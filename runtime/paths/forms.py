@@ -31,7 +31,8 @@ ASKS_POLITELY = re.compile(  # "Do you know the capital of X?" is no question of
 )
 ASKS_WITHIN = re.compile(r"\b(who|whom|whose|what|where|when|which|why|how)\b", re.IGNORECASE)
 CLAIMS = re.compile(r"\s(is|was|are|were)\s+\w", re.IGNORECASE)
-JOINS = re.compile(r"\w.*(\b(and|both|as well as|along with)\b|&)", re.IGNORECASE)  # Inside it.
+JOINS = re.compile(r"\b(and|both|as well as|along with)\b|&", re.IGNORECASE)
+QUESTION_MARKS = re.compile(r"\?+")
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+")  # Not after an initial.
 WORD = re.compile(r"\w+")
 KEYWORDS_MAX = 5  # Beside the subject.
@@ -90,11 +91,24 @@ def form_of(query: str, edit: Edit) -> Form:
 
 def asks_for_several(query: str, edits: Sequence[Edit]) -> bool:
     """Whether more than one thing is asked: two questions, or an "and" that is part of no name."""
-    text = query.casefold()
+    text = " ".join(query.split())
     names = {name for edit in edits for name in (edit.subject, edit.target, *edit.aliases)}
     for name in sorted(names, key=len, reverse=True):
-        text = text.replace(name.casefold(), " ")
-    return text.count("?") > 1 or JOINS.search(SENTENCE_END.split(text.strip())[-1]) is not None
+        text = _whole(name).sub(" ", text)
+    asked = SENTENCE_END.split(text.strip())[-1]
+    first = WORD.search(asked)
+    joined = first is not None and any(m.start() > first.start() for m in JOINS.finditer(asked))
+    return joined or len(QUESTION_MARKS.findall(text)) > 1
+
+
+def names_target(query: str, edit: Edit) -> bool:
+    """Whether an edit's target stands in a query, as whole words."""
+    return _whole(edit.target).search(query) is not None
+
+
+def _whole(name: str) -> re.Pattern[str]:
+    words = r"\s+".join(map(re.escape, name.split())) or r"(?!)"  # Of a blank name, nothing.
+    return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
 
 
 def _are_keywords(text: str, edit: Edit) -> bool:

@@ -86,33 +86,42 @@ class PathTable:
         edits = [decision.candidate.edit for decision in (*route.hits, *left_out)]
         query = asked.messages[-1][1] if asked.messages else asked.prompt
         choice = choose_path(asked.read_as or query, edits, forced=forced)
-        reason = f"{route.reason} {choice.reason}"
-        return _narrowed(
-            replace(route, path=choice.path, reason=reason), self.paths[choice.path].edits_max
+        if choice.path == COUNTERFACTUAL and choice.best >= len(route.hits):
+            choice = choose_path(asked.read_as or query, edits[: len(route.hits)], forced=forced)
+        hits = list(route.hits)
+        if choice.best:
+            hits.insert(0, hits.pop(choice.best))
+        kept = self.paths[choice.path].edits_max
+        outranked = (Rejection(decision=d, reason=RejectReason.OUTRANKED) for d in hits[kept:])
+        return replace(
+            route,
+            path=choice.path,
+            reason=f"{route.reason} {choice.reason}",
+            hits=tuple(hits[:kept]),
+            rejections=(*outranked, *route.rejections),
         )
 
     def roomier(self, route: Route, asked: str) -> Route | None:
         """Returns the route to fall back on when the context of the path's own model is too short.
 
-        Only where "auto" chose that path; None: there is nothing else to try.
+        Only where "auto" chose that path; None: there is nothing else to try. In context there is
+        room for what was outranked, too.
         """
         if not self.is_auto(asked) or route.path != COUNTERFACTUAL:
             return None
-        told = f"{route.reason} Its model's context is too short for that: in context."
-        return replace(route, path=IN_CONTEXT, reason=told)
+        outranked = [r for r in route.rejections if r.reason is RejectReason.OUTRANKED]
+        taken = outranked[: max(0, self.paths[IN_CONTEXT].edits_max - len(route.hits))]
+        return replace(
+            route,
+            path=IN_CONTEXT,
+            reason=f"{route.reason} Its model's context is too short for that: in context.",
+            hits=(*route.hits, *(rejection.decision for rejection in taken)),
+            rejections=tuple(r for r in route.rejections if r not in taken),
+        )
 
     def _model_of(self, path: str) -> ModelName:
         known = self.paths.get(path)
         return BASE_MODEL if known is None else known.model
-
-
-def _narrowed(route: Route, edits_max: int) -> Route:
-    """The route with as many hits as its path reads, the best ones."""
-    left_out = (
-        Rejection(decision=decision, reason=RejectReason.OUTRANKED)
-        for decision in route.hits[edits_max:]
-    )
-    return replace(route, hits=route.hits[:edits_max], rejections=(*left_out, *route.rejections))
 
 
 def _advice(name: str) -> str:

@@ -71,6 +71,8 @@ def found(name: str, text: str) -> str | None:
         ("Falcon X200", "What is the warranty of the Falcon X 200?", "Falcon X 200"),
         ("Falcon X200", "What is the warranty of the Falcon X 201?", None),
         ("Jürg Stöcklin", "Juerg Stoecklin lives in", "Juerg Stoecklin"),
+        ("Hans Mueller", "Where did H. MÜLLER live?", "H. MÜLLER"),
+        ("Sir Mix-a-Lot", "When was Mixalot born?", "Mixalot"),
         ("Professor Ann Mary Lark", "Ann Mary Lark teaches", "Ann Mary Lark"),
         ("General Motors Company", "Acme Motors Company makes", None),
     ],
@@ -99,15 +101,71 @@ def test_the_last_form_counts() -> None:
         ("Charles Wilson", "Sir C. Wilson was born in", "it was born in"),
         ("Wilson", "The gender of Captain Wilson is", "The gender of Captain it is"),
         ("Charles Wilson", "They say so. Captain. Charles Wilson left", "it left"),
+        ("Charles Wilson", "I saw the King. Charles Wilson left", "it left"),
+        ("Ann Lee", "What is the major Ann Lee studied?", "What is the major it studied?"),
+        ("Ann Lee", "How would you judge Ann Lee's singing?", "How would you judge it's singing?"),
+        ("Ann Lee", "what is the gender of dr ann lee?", "what is the gender of it?"),
+        ("Pelé", "Where was Pele born?", "Where was it born?"),
+        ("Beyoncé", "beyonce mother tongue", "it mother tongue"),
         ("José Sanz Román", "The occupation of Jose Sanz Roman is", "The occupation of it is"),
         ("Jose Sanz", "The occupation of José Sanz is", "The occupation of it is"),
         ("Łódź", "Where is Lodz?", "Where is it?"),
     ],
 )
-def test_titles_and_accents_are_of_the_mention(name: str, text: str, frame: str) -> None:
+def test_titles_and_accents_are_of_a_mention(name: str, text: str, frame: str) -> None:
     prepared = prepare(text)
     place = find_subject(prepared, (prepare(name),))
     assert frame == frame_of(prepared, place)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("バーカー", "Where was パーカー born?"),  # In other scripts a mark makes another letter.
+        ("김민수", "Where was 김민주 born?"),
+        ("Åre", "Which country are you from?"),
+        ("Åre", "Are you from here?"),
+        ("Thé", "The capital of the state is"),
+        ("Là", "What was la founded in?"),
+    ],
+)
+def test_a_word_that_differs_by_more_than_an_accent_is_no_mention(name: str, text: str) -> None:
+    assert None is find_subject(prepare(text), (prepare(name),))
+
+
+NAMES = st.lists(
+    st.sampled_from(
+        [
+            "Sir",
+            "Dr.",
+            "Mix",
+            "Lot",
+            "Hans",
+            "Mueller",
+            "Müller",
+            "O",
+            "Neil",
+            "de",
+            "Istanbul",
+            "X200",
+        ]
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(name=NAMES, said=NAMES, joint=st.sampled_from([" ", "-", "", "'"]), lower=st.booleans())
+def test_the_quick_look_rules_out_no_form_of_a_name(
+    name: list[str], said: list[str], joint: str, *, lower: bool
+) -> None:
+    spoken = joint.join(said)
+    text = prepare(f"Where was {spoken.lower() if lower else spoken} born?")
+    surface = prepare(" ".join(name))
+    slow = find_subject(text, (surface,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("classifiers.mention._is_absent", lambda *_: False)
+        assert slow == find_subject(text, (surface,))
 
 
 @pytest.mark.parametrize(

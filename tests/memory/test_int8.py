@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -76,10 +77,11 @@ def test_any_text_has_a_unit_vector(plain: MiniLmEncoder, int8: MiniLmEncoder, t
 
 def test_a_query_is_the_same_to_the_bit_whatever_else_is_asked(int8: MiniLmEncoder) -> None:
     alone = [int8.encode(text) for text in TEXTS]
+    stored = int8.encode_many(TEXTS * 8)
     with ThreadPoolExecutor(16) as pool:
         bulk = pool.submit(int8.encode_many, TEXTS * 8)
         together = list(pool.map(int8.encode, TEXTS * 4))
-        assert not bulk.done() or len(bulk.result()) == 8 * len(TEXTS)
+    assert np.array_equal(stored, bulk.result())
     for place, vector in enumerate(together):
         assert np.array_equal(alone[place % len(TEXTS)], vector)
 
@@ -155,7 +157,7 @@ def test_the_ranges_that_ship_fit_the_encoder(int8: MiniLmEncoder) -> None:
     assert RANGES_FILE.stat().st_size < 100_000
 
 
-@pytest.mark.parametrize("lacking", ["ranges", "runtime"])
+@pytest.mark.parametrize("lacking", ["ranges", "runtime", "session"])
 def test_without_what_it_takes_queries_are_float32_and_it_says_why(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -165,6 +167,11 @@ def test_without_what_it_takes_queries_are_float32_and_it_says_why(
     reason = "ranges.safetensors was measured for 'other/1'"
     if lacking == "ranges":
         monkeypatch.setattr("memory.text_model.RANGES_FILE", other_ranges(tmp_path, "other/1"))
+    elif lacking == "session":
+        reason = "no such kernel"
+        monkeypatch.setattr(
+            "memory.int8_blocks.make_session", Mock(side_effect=RuntimeError(reason))
+        )
     else:
         reason = "ONNX Runtime or onnx is not installed"
         for module in ("blocks", "text_model"):

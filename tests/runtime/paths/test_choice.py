@@ -45,6 +45,7 @@ def ann_also(**changes: str) -> list[Edit]:
 
 
 TWO = ann_also(prompt="Ann Lark was raised in", target="Danish")
+GRADES = ann_also(target="A")  # A letter of "and".
 ANOTHER = ann_also(subject="Bob Finch", prompt="The mother tongue of Bob Finch is")
 
 
@@ -52,7 +53,7 @@ ANOTHER = ann_also(subject="Bob Finch", prompt="The mother tongue of Bob Finch i
     "query",
     [
         CLOZE,
-        WHETHER,
+        "Where was Ann Lark raised??",
         "And what does Ann Lark speak?",
         "I like tea and cakes. What does Ann Lark speak?",
     ],
@@ -61,6 +62,15 @@ def test_one_question_about_one_subject_has_one_answer(query: str) -> None:
     choice = choose_path(query, TWO)
     assert "counterfactual" == choice.path
     assert "the best of 2 edits" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("query", "best"),
+    [(WHETHER, 0), ("Does Ann Lark speak Danish?", 1), ("Danish or Dutch: which is hers?", 0)],
+)
+def test_a_query_that_names_the_target_of_one_edit_is_about_that_one(query: str, best: int) -> None:
+    choice = choose_path(query, TWO)
+    assert ("counterfactual", best) == (choice.path, choice.best)
 
 
 def test_an_and_of_a_name_joins_no_questions() -> None:
@@ -77,6 +87,8 @@ def test_an_and_of_a_name_joins_no_questions() -> None:
         ("What do Ann Lark and Bob Finch speak?", ANOTHER, "2 edits"),
         ("What does Ann Lark speak and where was she raised?", TWO, "2 edits"),
         ("What does Ann Lark speak? Where was she raised?", TWO, "2 edits"),
+        ("What does Ann Lark speak,\nand where was she raised?", GRADES, "2 edits"),
+        ("x" * 401, [ANN], "401 characters"),
         ("word " * (WORDS_MAX + 1), [ANN], f"{WORDS_MAX + 1} words"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from memory.errors import InvalidInput
@@ -110,6 +112,21 @@ def test_auto_answers_one_question_by_the_best_edit_alone() -> None:
         (r.decision.candidate.edit.id, r.reason) for r in both.rejections
     ]
     assert "the best of 2 edits in scope" in both.reason
+
+
+def test_the_edit_that_a_query_names_comes_first_and_the_others_come_back_in_context() -> None:
+    route = route_of(EditState.ACTIVE, EditState.ACTIVE, EditState.ACTIVE)
+    danish = route.hits[1].candidate
+    named = replace(danish, edit=replace(danish.edit, target="Danish"))
+    hits = (route.hits[0], replace(route.hits[1], candidate=named), route.hits[2])
+    asked = PathInput(prompt="Does Ann Lark speak Danish?")
+    chosen = table("auto").by_form(replace(route, hits=hits), asked)
+    assert ["ann-1"] == [d.candidate.edit.id for d in chosen.hits]
+    assert "the one named of 3 edits" in chosen.reason
+    roomier = table("auto").roomier(chosen, "")
+    assert roomier is not None
+    assert ["ann-1", "ann-0", "ann-2"] == [d.candidate.edit.id for d in roomier.hits]
+    assert () == roomier.rejections
 
 
 def test_auto_keeps_a_query_in_context_that_the_weights_answer_in_part() -> None:
