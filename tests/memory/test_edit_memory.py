@@ -440,7 +440,12 @@ def test_a_watch_that_is_ended_does_not_sleep_out_its_poll(
 
     def noted(*given: Any) -> Callable[[], bool]:
         news = news_after(*given)
-        return lambda: asked.set() or news()  # Asked under the lock that ending takes.
+
+        def ask() -> bool:
+            asked.set()  # Under the lock that ending takes.
+            return news()
+
+        return ask
 
     monkeypatch.setattr(following, "STOP_POLL_S", 300.0)
     monkeypatch.setattr(memory._follower, "_news_after", noted)

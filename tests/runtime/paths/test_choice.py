@@ -39,9 +39,12 @@ def test_one_query_about_one_edit_goes_to_the_counterfactual_model(query: str) -
     assert "it asks for" in choice.reason
 
 
-def ann_also(**changes: str) -> list[Edit]:
-    """The edit and another one, like it but for the changes."""
-    return [ANN, replace(ANN, id=EditId("other"), **changes)]
+def ann_also(
+    *, subject: str = ANN.subject, prompt: str = ANN.prompt, target: str = ANN.target
+) -> list[Edit]:
+    """The edit and another one, like it but for what is given."""
+    other = EditId("other")
+    return [ANN, replace(ANN, id=other, subject=subject, prompt=prompt, target=target)]
 
 
 TWO = ann_also(prompt="Ann Lark was raised in", target="Danish")
