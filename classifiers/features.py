@@ -20,6 +20,7 @@ from classifiers.mention import (
     Text,
     find_subject,
     focus_of,
+    folded_words,
     frame_of,
     is_covered,
     names_in,
@@ -241,8 +242,8 @@ def _prepared(
         frame=_frame(frame),
         statement=f"{frame.rstrip()} {target.strip()}"[: 2 * 400],
         prompt_words=frozenset(text.folded),
-        target=prepare(target).folded,
-        former=prepare(former).folded,
+        target=folded_words(target),
+        former=folded_words(former),
     )
 
 

@@ -102,12 +102,15 @@ def prepare(text: str) -> Text:
     """Prepares a text; of one beyond TEXT_CHARS_MAX characters only the end is kept."""
     text = text[-TEXT_CHARS_MAX:]
     words = tuple(match.span() for match in _WORD.finditer(text))
+    return Text(text, words, folded_words(text), _sentence_starts(text))
+
+
+def folded_words(text: str) -> tuple[str, ...]:
+    """Returns the words of a text without case and accents; as in `prepare`, of its end alone."""
+    text = text[-TEXT_CHARS_MAX:]
     if text.isascii():
-        lower = text.lower()
-        folded = tuple(lower[start:end] for start, end in words)
-    else:
-        folded = tuple(fold_word(text[start:end]) for start, end in words)
-    return Text(text, words, folded, _sentence_starts(text))
+        return tuple(_WORD.findall(text.lower()))
+    return tuple(map(fold_word, _WORD.findall(text)))
 
 
 def find_subject(query: Text, surfaces: tuple[Text, ...], mention: str = "") -> Place | None:
