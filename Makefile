@@ -7,7 +7,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
 EXTRA := $(if $(HAS_GPU),gpu,cpu)
 DATA ?= errata-data
-# Processes that share the tests, a file each at a time; 0 runs them in one. Memory: 1.5 GB each.
+# Processes that share the tests, a file each at a time; 0 runs them in one. About 1 GB of memory each.
 WORKERS ?= 2
 
 .PHONY: help demo serve test test-slow check fix protos bench setup clean

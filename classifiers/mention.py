@@ -36,7 +36,8 @@ _SENTENCE_END = re.compile(
     "[.!?][\"'\u201d\u2019)]*\\s+(?=[\"'\u201c\u2018(]?\\w)|\\n+"  # Straight and curly quotes.
 )
 _ABBREVIATION = re.compile(
-    r"(?:\b[A-Z]|\b(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt|No|vs|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Maj|Inc|Ltd|Co|Corp|Bros|Ave|Ft))\.\s+$"
+    r"(?:\b[A-Z]|\b(?:St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt|No|vs|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Maj"
+    r"|Inc|Ltd|Co|Corp|Bros|Ave|Ft))\.\s+$"
 )
 _NUMBER = re.compile(r"\d|^[ivxlcdm]+$")  # Of a folded word: digits in it, or a Roman numeral.
 _ROMAN = re.compile(r"(?=..|[VX])X{0,3}(?:IX|IV|V?I{0,3})")  # To XXXIX; "I" is a person.

@@ -49,9 +49,9 @@ def _person(words: list[str], random: Random) -> str:
         " ".join([first, *middle, _respelled(last, random)]),
     ]
     if middle:
-        initials = [f"{word[0]}." for word in middle]
+        dotted = [f"{word[0]}." for word in middle]
         # The two that registers and encyclopedias differ in most come up most.
-        forms += [f"{first} {last}"] * 3 + [" ".join([first, *initials, last])] * 2
+        forms += [f"{first} {last}"] * 3 + [" ".join([first, *dotted, last])] * 2
     else:
         initial, mark = random.choice("ABCDEGHJLMPRSTW"), random.choice((".", ""))
         forms += [f"{first} {initial}{mark} {last}"] * 3

@@ -46,15 +46,15 @@ def choose_path(query: str, edits: Sequence[Edit], *, forced: bool = False) -> P
         return _in_context(f"{len(edits)} edits are meant")
     if len(edits) > 1 and (not _one_subject(edits) or asks_for_several(query, edits)):
         return _in_context(f"{len(edits)} edits are in scope")
-    best, which = 0, ""
+    best, among = 0, ""
     if len(edits) > 1:
         named = [number for number, edit in enumerate(edits) if names_target(query, edit)]
         best, which = (named[0], "the one named") if len(named) == 1 else (0, "the best")
-        which = f", with {which} of {len(edits)} edits in scope"
+        among = f", with {which} of {len(edits)} edits in scope"
     wanted = form_of(query, edits[best]).value
     return PathChoice(
         path=COUNTERFACTUAL,
-        reason=f"By the counterfactual model{which}: it asks for {wanted}.",
+        reason=f"By the counterfactual model{among}: it asks for {wanted}.",
         best=best,
     )
 
