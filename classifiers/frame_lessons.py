@@ -11,17 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from classifiers import wording
+from classifiers import two_hops, wording
 from classifiers.cross_pairs import MARK, edit_side
-from classifiers.phrasebook import Phrasebook
+from classifiers.phrasebook import TRAIN, Phrasebook
+from classifiers.qualifiers import qualified
 
 IN_SCOPE = "in_scope"
 IN_SCOPE_SHARE = 0.45
 CHAT_SHARE, SLIP_SHARE, PRONOUN_SHARE, CHECK_SHARE = 0.15, 0.1, 0.1, 0.09
 YES_NO_SHARE, CHOICE_SHARE = 0.6, 0.2  # Of checks, questions by the verb; of those, of two values.
 KEYWORDS_SHARE = 0.4  # Of the one phrasing that words for a search field can be made of.
+IDENTITY_SHARE = 0.06  # Of phrasings that name no value, "Who is the mayor of {}?" and the like.
+HARMLESS_SHARE = 0.05
 FRAGMENT_SHARE = 0.05  # Of queries, those behind words of a heading or menu that no mark ends.
-REPHRASED_SHARE, INVERSE_SHARE = 0.2, 0.25
+REPHRASED_SHARE, QUALIFIED_SHARE, INVERSE_SHARE = 0.18, 0.08, 0.22  # Of lessons.
+NESTED_SHARE = 0.25  # Of questions beyond the edit, those that go by way of a third.
+CIRCUMSTANCE_SHARE = 0.15  # Of the same, why and since when.
+BY_RELATION_SHARE = 0.65  # Of them, those that ask in another relation's words.
 FREQUENT_SHARE = 0.32  # Of lessons, those about a relation of benchmark-like edits.
 OPPOSED_TAUGHT = 0.2  # Of lessons, those about a relation that is easily taken for another.
 OPPOSED_SHARE = 0.45  # Of other relations, those it is easily taken for, where there are any.
@@ -29,12 +35,13 @@ NEAR_SHARE = 0.4  # Of other relations, those taken from the nearest ones.
 SAME_WORDS_SHARE, OTHER_QUESTION_SHARE = 0.5, 0.25  # Of what is asked after the edit's sentence.
 # Kinds of out-of-scope queries and how often each is drawn.
 OUT_OF_SCOPE: Mapping[str, float] = {
-    "other_relation": 0.44,
-    "other_noun": 0.06,  # Another relation whose name holds the edit's, or a word of it.
-    "distraction": 0.1,
-    "denied": 0.1,
+    "other_relation": 0.36,
+    "other_noun": 0.09,  # Another relation whose name holds the edit's, or a word of it.
+    "beyond": 0.08,  # About the one that the edit names, who is asked for by the edit's relation.
+    "distraction": 0.09,
+    "denied": 0.09,
     "comparison": 0.03,
-    "detour": 0.05,
+    "detour": 0.06,  # The edit's relation, but of somebody who is named by way of the subject.
     "longer_name": 0.07,
     "generic": 0.05,
     "elsewhere": 0.04,
@@ -85,6 +92,7 @@ class Material:
     sentences: tuple[str, ...]  # Running text with "{}" in it.
     frequent: tuple[str, ...]  # Relations to be drawn more often, those of benchmark-like edits.
     rephrased: tuple[Rephrased, ...]  # Questions whose relation has no name here.
+    part: str = TRAIN  # The split of relations, and of qualifiers.
 
 
 def lesson(material: Material, random: Random) -> FrameLesson:
@@ -92,6 +100,8 @@ def lesson(material: Material, random: Random) -> FrameLesson:
     drawn = random.random()
     if material.rephrased and drawn < REPHRASED_SHARE:
         return _of_rephrased(random.choice(material.rephrased), random)
+    if drawn < REPHRASED_SHARE + QUALIFIED_SHARE:
+        return _of_qualified(material, random)
     if material.taught.inverse and drawn > 1 - INVERSE_SHARE:
         return _of_inverse(material, random)
     taught = material.taught
@@ -127,6 +137,18 @@ def _of_inverse(material: Material, random: Random) -> FrameLesson:
     return FrameLesson(
         edit=edit_side(told.replace("{}", MARK), target), query=query.replace("{}", MARK),
         in_scope=in_scope, kind=IN_SCOPE if in_scope else "other_relation", relation=relation,
+    )  # fmt: skip
+
+
+def _of_qualified(material: Material, random: Random) -> FrameLesson:
+    """Draws a lesson that one qualifying word decides."""
+    told = qualified(material.part, material.names, random)
+    in_scope = random.random() < IN_SCOPE_SHARE
+    edit = edit_side(told.asked(random).replace("{}", MARK), told.target)
+    query = _roughened(told.asked(random) if in_scope else told.other(random).asked(random), random)
+    return FrameLesson(
+        edit=edit, query=query.replace("{}", MARK), in_scope=in_scope,
+        kind=IN_SCOPE if in_scope else "other_qualifier", relation="",
     )  # fmt: skip
 
 
@@ -172,11 +194,22 @@ def put(phrase: str, relation: str, target: str, material: Material, random: Ran
     elif drawn < PRONOUN_SHARE + CHECK_SHARE + CHAT_SHARE:
         text = wording.as_chat(phrase, random)
     else:
-        keywords = wording.as_keywords(phrase, random) if random.random() < KEYWORDS_SHARE else None
-        text = keywords or phrase
+        text = _put_plainly(phrase, relation, material, random)
     if material.sentences and random.random() < FRAGMENT_SHARE:
         text = wording.after_fragment(text, random.choice(material.sentences), random)
     return wording.slip(text, random) if random.random() < SLIP_SHARE else text
+
+
+def _put_plainly(phrase: str, relation: str, material: Material, random: Random) -> str:
+    """Returns a phrasing as it is, or as the relation's noun alone serves to ask for the same."""
+    phrases, drawn = material.asked.phrases.get(relation, ()), random.random()
+    if drawn < IDENTITY_SHARE and phrase in phrases:  # Not where its noun has become another.
+        noun_phrase = two_hops.asked_for(phrases, random)
+        return phrase if noun_phrase is None else two_hops.identity(noun_phrase, random)
+    if drawn > 1 - HARMLESS_SHARE:
+        return wording.with_harmless(phrase, random)
+    keywords = wording.as_keywords(phrase, random) if random.random() < KEYWORDS_SHARE else None
+    return keywords or phrase
 
 
 def _as_check(cloze: str, relation: str, target: str, material: Material, random: Random) -> str:
@@ -201,9 +234,9 @@ def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> s
     elif kind == "comparison":
         text = random.choice(wording.COMPARISONS).replace("{other}", name)
     elif kind == "detour":
-        noun = random.choice(wording.DETOURS)
-        whom = random.choice((f"the {noun} of {{}}", f"{{}}'s {noun}"))
-        text = asked.replace("{}", whom)
+        text = asked.replace("{}", _whom(material, random))
+    elif kind == "beyond" and (further := _beyond(phrases, target, material, random)):
+        text = further
     elif kind == "longer_name":
         text = asked.replace("{}", wording.lengthen("{}", random, material.names))
     elif kind == "generic":
@@ -222,9 +255,39 @@ def out_of_scope(kind: str, told: Told, material: Material, random: Random) -> s
         answer = target if random.random() < 0.3 else _answer(material, other, random)
         other_phrase = random.choice(_unshared(material, relation, other))
         return put(other_phrase, other, answer, material, random)
+    return _roughened(text, random)
+
+
+def _roughened(text: str, random: Random) -> str:
     if random.random() < CHAT_SHARE:
         text = wording.as_chat(text, random)
     return wording.slip(text, random) if random.random() < SLIP_SHARE else text
+
+
+def _whom(material: Material, random: Random) -> str:
+    """Names somebody, or something, by way of "{}": "the spouse of {}", "the place {} died in"."""
+    asked = material.asked.phrases
+    noun = random.choice(wording.DETOURS)
+    plain = random.choice((f"the {noun} of {{}}", f"{{}}'s {noun}"))
+    if random.random() < 0.5:
+        return plain
+    return two_hops.asked_for(asked[random.choice(tuple(asked))], random) or plain
+
+
+def _beyond(phrases: Sequence[str], target: str, material: Material, random: Random) -> str | None:
+    """Asks about what an edit names, or about somebody whom that leads to, or why it is so."""
+    if random.random() < CIRCUMSTANCE_SHARE:
+        cloze = _cloze(phrases, random)
+        return two_hops.circumstance(cloze, target, random) if cloze else None
+    noun_phrase = two_hops.asked_for(phrases, random)
+    if noun_phrase is None:
+        return None
+    asked = material.asked.phrases
+    if random.random() < NESTED_SHARE:
+        noun_phrase = _whom(material, random).replace("{}", noun_phrase)
+    by_relation = random.random() < BY_RELATION_SHARE
+    other = random.choice(asked[random.choice(tuple(asked))]) if by_relation else None
+    return two_hops.beyond(noun_phrase, other, random)
 
 
 def _asked_next(told: Told, material: Material, random: Random) -> str:

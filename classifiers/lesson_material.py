@@ -53,6 +53,7 @@ def load_material(
         sentences=tuple(running_text(data / "text", seed=0)),
         frequent=tuple(sorted(relation for relation in counts if relation in taught.phrases)),
         rephrased=_rephrased(data, splits, records, taught, encoder) if part == TRAIN else (),
+        part=part,
     )
 
 

@@ -18,6 +18,7 @@ from classifiers.frame_lessons import Material, Told, out_of_scope, put
 from classifiers.name_making import vary_name
 from classifiers.near_names import NearTexts
 from classifiers.phrasebook import Phrasebook
+from classifiers.qualifiers import Qualified, qualified
 from classifiers.training_pairs import (
     CHATTER,
     CHATTER_SHARE,
@@ -32,13 +33,15 @@ OWN_PHRASES, OTHER_RELATIONS, GENERAL_QUESTIONS, NEIGHBOURS = 3, 4, 3, 2
 SAME_WORDS, SAME_WORDS_AMONG = 2, 8
 NEAR_NAMES, NEAR_QUESTIONS = 2, 1
 VARIANTS = 2  # Of the edit's name; half of them in the edit's own words.
+QUALIFIED, OTHER_QUALIFIERS = 2, 3  # Of an edit that a qualifying word may tell apart.
 VARIED_SHARE = 0.12
-IN_SCOPE = ("own_phrase", "edit_prompt", "name_variant")
+IN_SCOPE = ("own_phrase", "edit_prompt", "name_variant", "qualified")
 DENIED = "denied"
 LESSON_KINDS = (
     DENIED, "comparison", "detour", "longer_name", "generic", "elsewhere", "as_answer",
-    "distraction", "running_text",
+    "distraction", "running_text", "beyond", "other_noun",
 )  # fmt: skip
+LESSONS_EACH = 4  # Besides a denial.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +90,9 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
         yield case("same_subject", text, asked=None)
     for text in _same_words(phrase, relation, lessons.taught, random):
         yield case("same_words", text, asked=None)
-    # A denial for every edit, and three more lesson kinds; all come up over many edits.
+    # A denial for every edit, and some more lesson kinds; all come up over many edits.
     more = [kind for kind in LESSON_KINDS if kind != DENIED]
-    for kind in (DENIED, *random.sample(more, 3)):
+    for kind in (DENIED, *random.sample(more, LESSONS_EACH)):
         text = out_of_scope(kind, told, lessons, random)
         # Most of these name somebody else as well, whom the pool may hold an edit about.
         yield case(kind, text, asked=None, subject="")
@@ -110,6 +113,31 @@ def book_cases(home: int, edit: PoolEdit, material: CaseMaterial, random: Random
     yield case("target_asked", text, asked=None, subject=edit.target)
     for general in random.sample(material.questions, GENERAL_QUESTIONS):
         yield Case(text=general, home=home, kind="general", in_scope=False)
+
+
+def qualified_edit(subject: str, lessons: Material, random: Random) -> tuple[PoolEdit, Qualified]:
+    """Returns an edit of ours about a subject that one word tells from others, and what it says."""
+    told = qualified(lessons.part, lessons.names, random)
+    prompt = told.asked(random).replace("{}", subject)
+    return PoolEdit(
+        subject=subject, prompt=prompt, target=told.target, former=None, relation=None
+    ), told
+
+
+def qualified_cases(home: int, edit: PoolEdit, told: Qualified, random: Random) -> Iterator[Case]:
+    """Yields queries about such an edit, some of which ask for another qualifier or another noun.
+
+    Their relation is not known: what other edits of the subject say of them is left open.
+    """
+    asked = [("qualified", told.asked(random)) for _ in range(QUALIFIED)]
+    asked += [
+        ("other_qualifier", told.other(random).asked(random)) for _ in range(OTHER_QUALIFIERS)
+    ]
+    for kind, text in asked:
+        yield Case(
+            text=text.replace("{}", edit.subject), home=home, kind=kind,
+            in_scope=kind in IN_SCOPE, subject=edit.subject,
+        )  # fmt: skip
 
 
 def _same_words(phrase: str, relation: str, book: Phrasebook, random: Random) -> list[str]:

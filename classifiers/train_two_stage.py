@@ -43,6 +43,8 @@ from classifiers.scope_cases import (
     book_cases,
     neighbour_cases,
     own_edit,
+    qualified_cases,
+    qualified_edit,
     record_cases,
     roughened,
 )
@@ -60,12 +62,15 @@ BUDGET_DEFAULT = 0.02
 # What out-of-scope traffic is taken to be when a budget is promised: half of it about nothing in
 # memory or about a neighbour, one query in seven about an edit's own subject, the rest traps.
 MIXTURE: Mapping[str, float] = {
-    "general": 0.2,
+    "general": 0.19,
     "near_question": 0.03,  # About nothing in memory either, but with half of an edit's name.
     "neighbour": 0.08,
     "other_edit": 0.15,  # A neighbour, too, which another edit is about.
     "near_name": 0.06,  # A neighbour, too, whose real name shares words with the edit's subject.
-    "same_subject": 0.11,
+    "same_subject": 0.09,
+    "other_qualifier": 0.01,  # The same, but for one word: of another year, the first, the next.
+    "other_noun": 0.01,
+    "beyond": 0.01,  # About the one that the edit names.
     "same_words": 0.04,  # The same, in nearly the words of the edit's own prompt.
     "distraction": 0.08,
     "confusable_subject": 0.05,
@@ -129,6 +134,11 @@ def build_cases(
         if mine is not None:
             pool.append(mine)
             made += book_cases(len(pool) - 1, mine, material[FIT], random)
+        qualifier, told = qualified_edit(
+            edit.subject, material[random.choice((TRAIN, FIT))].lessons, random
+        )
+        pool.append(qualifier)
+        made += qualified_cases(len(pool) - 1, qualifier, told, random)
         cases[part_of(edit.subject)] += [roughened(case, random) for case in made]
     # They name no edit's subject, most of them: the curve for such candidates needs many.
     listed = [edit.subject for edit, _ in counterfact]

@@ -64,11 +64,14 @@ DETOURS = (
 NOUN_HEADS = (
     "code", "number", "price", "manager", "history", "rules", "list", "size", "colour", "logo",
     "budget", "museum", "owner", "address", "insurance", "website", "rating", "song", "shop", "tax",
+    "salary", "age", "email", "contract", "discount", "election", "candidates", "news", "biography",
 )  # fmt: skip
 NOUN_MODIFIERS = (
     "former", "next", "second", "deputy", "favourite", "previous", "assistant", "future", "planned",
-    "cheapest", "least favourite", "rejected", "temporary", "honorary", "fictional",
+    "cheapest", "least favourite", "rejected", "temporary", "honorary", "fictional", "first",
+    "first", "last", "original", "third", "acting", "interim", "early", "youngest", "richest",
 )  # fmt: skip
+HARMLESS = ("current", "present", "actual", "exact", "correct", "real")  # What a noun may bear.
 NOUN_KINDS = (
     "eye", "skin", "team", "flag", "home", "guest", "stage", "air", "train", "market", "school",
     "company", "street", "summer", "night", "family", "army", "head", "test", "water", "emergency",
@@ -176,20 +179,30 @@ def of_another_noun(phrases: Sequence[str], random: Random) -> str | None:
     "The airport code of {}" is not about its airport, nor "The eye colour of {}" about its hair.
     None if the phrasings name no noun.
     """
-    nouns = nouns_in(phrases)
+    nouns = [noun for noun in nouns_in(phrases) if not noun.startswith("name of the ")]
     if not nouns:
         return None
     noun = random.choice(nouns)
     named = [phrase for phrase in phrases if re.search(rf"\b{re.escape(noun)}\b", phrase)]
     *first, last = noun.split()
     drawn = random.random()
-    if len(first) == 1 and drawn < 0.4:
+    if len(first) == 1 and drawn < 0.3:
         other = f"{random.choice([kind for kind in NOUN_KINDS if kind != first[0]])} {last}"
-    elif drawn < 0.75:
+    elif drawn < 0.6:
         other = f"{noun} {random.choice(NOUN_HEADS)}"
     else:
         other = f"{random.choice(NOUN_MODIFIERS)} {noun}"
-    return re.sub(rf"\b{re.escape(noun)}\b", lambda _: other, random.choice(named))
+    return _replaced(noun, other, random.choice(named))
+
+
+def with_harmless(phrase: str, random: Random) -> str:
+    """Returns the phrase with a word before its noun that changes nothing: "the current mayor"."""
+    nouns = [noun for noun in nouns_in([phrase]) if not noun.startswith("name of the ")]
+    return _replaced(nouns[0], f"{random.choice(HARMLESS)} {nouns[0]}", phrase) if nouns else phrase
+
+
+def _replaced(noun: str, other: str, phrase: str) -> str:
+    return re.sub(rf"\b{re.escape(noun)}\b", lambda _: other, phrase)
 
 
 def slip(text: str, random: Random) -> str:
