@@ -37,7 +37,8 @@ BEYOND = (
 BESIDE = (
     "age", "salary", "wife", "husband", "biography", "net worth", "email", "phone number",
     "birthday", "nationality", "education", "history", "reviews", "height", "photo", "home town",
-    "children", "population", "map", "website", "owner", "founder", "parents", "resignation", "successor",
+    "children", "population", "map", "website", "owner", "founder", "parents", "resignation",
+    "successor",
 )  # fmt: skip
 CIRCUMSTANCES = (
     "Why", "Since when", "How", "How long", "Why on earth", "Who said: why", "With whom",
