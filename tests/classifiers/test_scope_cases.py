@@ -13,6 +13,8 @@ from classifiers.scope_cases import (
     book_cases,
     neighbour_cases,
     own_edit,
+    qualified_cases,
+    qualified_edit,
     record_cases,
     roughened,
 )
@@ -99,6 +101,20 @@ def test_an_edit_of_ours_asks_in_the_relation_it_was_given(book: Phrasebook) -> 
     assert made.relation == "P21"
     assert made.subject in made.prompt
     assert made.target in material.names
+
+
+def test_an_edit_with_a_qualifier_is_asked_for_and_taken_for_another(book: Phrasebook) -> None:
+    for seed in range(50):
+        random = Random(seed)
+        edit, told = qualified_edit("Ada Lovelace", small_material(book), random)
+        assert edit.prompt.count("Ada Lovelace") == 1
+        assert edit.target == told.target
+        made = list(qualified_cases(4, edit, told, random))
+        assert {case.kind: case.in_scope for case in made} == {
+            "qualified": True, "other_qualifier": False,
+        }  # fmt: skip
+        assert all("Ada Lovelace" in case.text and case.home == 4 for case in made)
+        assert all(case.relation is None for case in made)
 
 
 def test_roughening_changes_the_text_alone() -> None:
