@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
@@ -30,6 +31,8 @@ from errata.results import (
     EditRef,
     ImportProgress,
     NewEdit,
+    OverlapPair,
+    OverlapSearch,
     SearchHit,
     ServerStatus,
     Written,
@@ -57,6 +60,7 @@ class AsyncEditCalls(AsyncConnection):
         namespace: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> Written:
         """Creates an edit: from the next request on, `prompt` is answered with `target`.
 
@@ -68,7 +72,8 @@ class AsyncEditCalls(AsyncConnection):
             )
 
         Raises EditConflict when an active edit has the same subject and prompt, unless
-        `on_conflict` is "skip" or "supersede".
+        `on_conflict` is "skip" or "supersede". `overlaps` of the answer are edits in force that
+        speak to the same question with another answer; `check_overlaps=False` looks for none.
         """
         edit = NewEdit(
             subject=subject,
@@ -88,6 +93,7 @@ class AsyncEditCalls(AsyncConnection):
             on_conflict=on_conflict,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
         )
         return await self._written(self._memory.CreateEdit, request)
 
@@ -99,14 +105,19 @@ class AsyncEditCalls(AsyncConnection):
         namespace: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> BatchWritten:
-        """Creates all of up to 1000 edits, or none of them."""
+        """Creates all of up to 1000 edits, or none of them.
+
+        Of more than 32 edits overlaps are looked for only with `check_overlaps=True`.
+        """
         request = requests.create_batch(
             edits,
             parent=namespace or self.options.namespace,
             on_conflict=on_conflict,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
         )
         result = convert.batch_written(await self._call(self._memory.BatchCreateEdits, request))
         self._sequences.note(result.sequence)
@@ -173,6 +184,7 @@ class AsyncEditCalls(AsyncConnection):
         etag: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> Written:
         """Changes the fields given and makes a new revision; None clears a field.
 
@@ -195,6 +207,7 @@ class AsyncEditCalls(AsyncConnection):
             etag=etag,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
         )
         return await self._written(self._memory.UpdateEdit, request)
 
@@ -226,6 +239,7 @@ class AsyncEditCalls(AsyncConnection):
         etag: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> Written:
         """Brings a retired, expired or superseded edit back into service."""
         request = memory_pb2.RestoreEditRequest(
@@ -234,6 +248,7 @@ class AsyncEditCalls(AsyncConnection):
             reason=reason,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
             expire_time=requests.timestamp(expires_at) if expires_at else None,
         )
         return await self._written(self._memory.RestoreEdit, request)
@@ -248,6 +263,41 @@ class AsyncEditCalls(AsyncConnection):
             limit=limit,
         )
         return convert.search_hits(await self._call(self._memory.SearchEdits, request))
+
+    async def find_overlaps(
+        self,
+        *,
+        subject: str = "",
+        everywhere: bool = False,
+        namespace: str = "",
+        timeout_s: float | None = None,
+        progress: Callable[[OverlapSearch], None] | None = None,
+    ) -> AsyncGenerator[OverlapPair, None]:
+        """Yields pairs of edits in force that overlap, as they are found; stopping ends the search.
+
+            async for pair in client.find_overlaps(subject="Acme Corp"):
+                print(pair.edit.statement, "|", pair.overlap.edit.statement)
+
+        `subject` is of one of the two. `everywhere` also looks at edits whose prompt mentions no
+        other edit's subject: long, and seldom of use. Without `timeout_s` it takes its time.
+        """
+        request = requests.find_overlaps(
+            parent=namespace or self.options.namespace, subject=subject, everywhere=everywhere
+        )
+        call = self._memory.FindOverlaps(
+            request, timeout=timeout_s, metadata=self.options.metadata()
+        )
+        try:
+            async for message in call:
+                search = convert.overlap_search(message)
+                if progress is not None:
+                    progress(search)
+                for pair in search.pairs:
+                    yield pair
+        except grpc.aio.AioRpcError as error:
+            raise to_client_error(error, target=self.options.target) from error
+        finally:
+            call.cancel()
 
     async def import_edits(
         self,

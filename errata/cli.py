@@ -22,6 +22,7 @@ from errata.commands import (
     locate,
     measure,
     operations,
+    overlaps,
     serve,
     status,
     transfer,
@@ -48,7 +49,7 @@ Exit codes:
   2 wrong input                    6 import done, but rows were refused
   3 no server reached              130 interrupted
 """
-EDIT_HELP = "Adds, lists, shows, changes, retires and restores edits."
+EDIT_HELP = "Adds, lists, shows, changes, retires and restores edits; finds contradictions."
 EDITIONS_HELP = "Lists, shows, compares, activates, undoes and exports editions of the weights."
 OPERATIONS_HELP = "Lists, shows, follows and stops consolidation jobs."
 SERVING, ASKING, EDITS, MEASURING = "Serving", "Asking", "Edits", "Measuring"
@@ -70,7 +71,7 @@ def build_app() -> typer.Typer:
     _add(app, ASKING, ask.generate, chat.chat, ask.explain)
     edits = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
     _add(edits, None, edit.add, edit.list_, edit.show, edit.update)
-    _add(edits, None, edit.retire, edit.restore, edit.history)
+    _add(edits, None, edit.retire, edit.restore, edit.history, overlaps.overlaps)
     app.add_typer(edits, name="edit", help=EDIT_HELP, rich_help_panel=EDITS)
     _add(app, EDITS, ask.search, transfer.import_, transfer.export, status.watch)
     _add(app, WEIGHTS, consolidate.consolidate)

@@ -19,6 +19,9 @@ from errata.results import (
     Explanation,
     ImportProgress,
     Outcome,
+    Overlap,
+    OverlapPair,
+    OverlapSearch,
     Provenance,
     RefusedRecord,
     RouteKind,
@@ -88,6 +91,8 @@ def written(message: memory_pb2.WriteEditResponse) -> Written:
         outcome=_outcome(message.outcome),
         sequence=message.sequence,
         replayed=message.replayed,
+        overlaps=tuple(_overlap(item) for item in message.overlaps),
+        overlaps_checked=message.overlaps_checked,
     )
 
 
@@ -98,6 +103,33 @@ def batch_written(message: memory_pb2.BatchCreateEditsResponse) -> BatchWritten:
         outcomes=tuple(_outcome(number) for number in message.outcomes),
         sequence=message.sequence,
         replayed=message.replayed,
+        overlaps=tuple(_overlap_pair(item) for item in message.overlaps),
+        overlaps_checked=message.overlaps_checked,
+    )
+
+
+def _overlap(message: memory_pb2.Overlap) -> Overlap:
+    return Overlap(
+        edit=edit(message.edit),
+        score=message.score,
+        threshold=message.threshold,
+        reverse=message.reverse,
+    )
+
+
+def _overlap_pair(message: memory_pb2.OverlapPair) -> OverlapPair:
+    return OverlapPair(edit=edit(message.edit), overlap=_overlap(message.overlap))
+
+
+def overlap_search(message: memory_pb2.FindOverlapsResponse) -> OverlapSearch:
+    """Converts one message of a search for overlaps."""
+    return OverlapSearch(
+        examined=message.examined,
+        total=message.total,
+        found=message.found,
+        sequence=message.sequence,
+        done=message.done,
+        pairs=tuple(_overlap_pair(item) for item in message.pairs),
     )
 
 

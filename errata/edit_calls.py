@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import grpc
@@ -22,6 +22,8 @@ from errata.results import (
     EditRef,
     ImportProgress,
     NewEdit,
+    OverlapPair,
+    OverlapSearch,
     SearchHit,
     ServerStatus,
     Written,
@@ -50,6 +52,7 @@ class EditCalls(Connection):
         namespace: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> Written:
         """Creates an edit: from the next request on, `prompt` is answered with `target`.
 
@@ -61,7 +64,8 @@ class EditCalls(Connection):
             )
 
         Raises EditConflict when an active edit has the same subject and prompt, unless
-        `on_conflict` is "skip" or "supersede".
+        `on_conflict` is "skip" or "supersede". `overlaps` of the answer are edits in force that
+        speak to the same question with another answer; `check_overlaps=False` looks for none.
         """
         edit = NewEdit(
             subject=subject,
@@ -81,6 +85,7 @@ class EditCalls(Connection):
             on_conflict=on_conflict,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
         )
         return self._written(self._memory.CreateEdit, request)
 
@@ -92,14 +97,19 @@ class EditCalls(Connection):
         namespace: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> BatchWritten:
-        """Creates all of up to 1000 edits, or none of them."""
+        """Creates all of up to 1000 edits, or none of them.
+
+        Of more than 32 edits overlaps are looked for only with `check_overlaps=True`.
+        """
         request = requests.create_batch(
             edits,
             parent=namespace or self.options.namespace,
             on_conflict=on_conflict,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
         )
         result = convert.batch_written(self._call(self._memory.BatchCreateEdits, request))
         self._sequences.note(result.sequence)
@@ -165,6 +175,7 @@ class EditCalls(Connection):
         etag: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> Written:
         """Changes the fields given and makes a new revision; None clears a field.
 
@@ -187,6 +198,7 @@ class EditCalls(Connection):
             etag=etag,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
         )
         return self._written(self._memory.UpdateEdit, request)
 
@@ -218,6 +230,7 @@ class EditCalls(Connection):
         etag: str = "",
         request_id: str = "",
         validate_only: bool = False,
+        check_overlaps: bool | None = None,
     ) -> Written:
         """Brings a retired, expired or superseded edit back into service."""
         request = memory_pb2.RestoreEditRequest(
@@ -226,6 +239,7 @@ class EditCalls(Connection):
             reason=reason,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
+            check_overlaps=check_overlaps,
             expire_time=requests.timestamp(expires_at) if expires_at else None,
         )
         return self._written(self._memory.RestoreEdit, request)
@@ -240,6 +254,40 @@ class EditCalls(Connection):
             limit=limit,
         )
         return convert.search_hits(self._call(self._memory.SearchEdits, request))
+
+    def find_overlaps(
+        self,
+        *,
+        subject: str = "",
+        everywhere: bool = False,
+        namespace: str = "",
+        timeout_s: float | None = None,
+        progress: Callable[[OverlapSearch], None] | None = None,
+    ) -> Generator[OverlapPair, None, None]:
+        """Yields pairs of edits in force that overlap, as they are found; stopping ends the search.
+
+            for pair in client.find_overlaps(subject="Acme Corp"):
+                print(pair.edit.statement, "|", pair.overlap.edit.statement)
+
+        `subject` is of one of the two. `everywhere` also looks at edits whose prompt mentions no
+        other edit's subject: long, and seldom of use. Without `timeout_s` it takes its time.
+        """
+        request = requests.find_overlaps(
+            parent=namespace or self.options.namespace, subject=subject, everywhere=everywhere
+        )
+        call = self._memory.FindOverlaps(
+            request, timeout=timeout_s, metadata=self.options.metadata()
+        )
+        try:
+            for message in call:
+                search = convert.overlap_search(message)
+                if progress is not None:
+                    progress(search)
+                yield from search.pairs
+        except grpc.RpcError as error:
+            raise to_client_error(error, target=self.options.target) from error
+        finally:
+            call.cancel()
 
     def import_edits(
         self,

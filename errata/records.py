@@ -82,4 +82,6 @@ def _write(value: Written) -> dict[str, Json]:
         "outcome": str(value.outcome.value),
         "sequence": value.sequence,
         "replayed": value.replayed,
+        "overlaps": _to_json(value.overlaps),
+        "overlaps_checked": value.overlaps_checked,
     }

@@ -178,7 +178,13 @@ def new_edit(edit: NewEdit) -> resources_pb2.Edit:
 
 
 def create(
-    edit: NewEdit, *, parent: str, on_conflict: ConflictPolicy, request_id: str, validate_only: bool
+    edit: NewEdit,
+    *,
+    parent: str,
+    on_conflict: ConflictPolicy,
+    request_id: str,
+    validate_only: bool,
+    check_overlaps: bool | None = None,
 ) -> memory_pb2.CreateEditRequest:
     """Builds the creation of one edit."""
     return memory_pb2.CreateEditRequest(
@@ -188,6 +194,7 @@ def create(
         on_conflict=conflict_policy(on_conflict),
         request_id=request_id,
         validate_only=validate_only,
+        check_overlaps=check_overlaps,
     )
 
 
@@ -198,6 +205,7 @@ def create_batch(
     on_conflict: ConflictPolicy,
     request_id: str,
     validate_only: bool,
+    check_overlaps: bool | None = None,
 ) -> memory_pb2.BatchCreateEditsRequest:
     """Builds the creation of all edits or none."""
     return memory_pb2.BatchCreateEditsRequest(
@@ -209,6 +217,7 @@ def create_batch(
         on_conflict=conflict_policy(on_conflict),
         request_id=request_id,
         validate_only=validate_only,
+        check_overlaps=check_overlaps,
     )
 
 
@@ -235,7 +244,13 @@ class Changes:
 
 
 def update(
-    name: str, changes: Changes, *, etag: str, request_id: str, validate_only: bool
+    name: str,
+    changes: Changes,
+    *,
+    etag: str,
+    request_id: str,
+    validate_only: bool,
+    check_overlaps: bool | None = None,
 ) -> memory_pb2.UpdateEditRequest:
     """Builds an update whose mask names exactly what changes."""
     given = dict(changes.given())
@@ -249,6 +264,14 @@ def update(
         update_mask=field_mask_pb2.FieldMask(paths=list(given)),
         request_id=request_id,
         validate_only=validate_only,
+        check_overlaps=check_overlaps,
+    )
+
+
+def find_overlaps(*, parent: str, subject: str, everywhere: bool) -> memory_pb2.FindOverlapsRequest:
+    """Builds a search for overlaps."""
+    return memory_pb2.FindOverlapsRequest(
+        parent=namespace_name(parent), subject=subject, everywhere=everywhere
     )
 
 

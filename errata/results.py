@@ -122,6 +122,39 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """An edit in force that speaks to the same question as another one, with another answer.
+
+    The scope classifier's judgement: which of the two answers is up to score.
+    """
+
+    edit: Edit  # The other one.
+    score: float
+    threshold: float  # They overlap from this score on.
+    reverse: bool = False  # Only the other one's prompt is in scope of the one asked about.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlapPair:
+    """Two edits in force that overlap."""
+
+    edit: Edit
+    overlap: Overlap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlapSearch:
+    """How far a search for overlaps is."""
+
+    examined: int  # Edits in force that were looked at, of about `total`.
+    total: int
+    found: int
+    sequence: int
+    done: bool = False
+    pairs: tuple[OverlapPair, ...] = ()  # Found since the last message.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """A durable write: the edit as it is now, what the write did, and where in the log."""
 
@@ -129,6 +162,8 @@ class Written:
     outcome: Outcome
     sequence: int
     replayed: bool = False  # The request_id was seen before; this is the first answer again.
+    overlaps: tuple[Overlap, ...] = ()  # Surest first.
+    overlaps_checked: bool = False  # Whether they were looked for.
 
     @property
     def name(self) -> str:
@@ -149,6 +184,8 @@ class BatchWritten:
     outcomes: tuple[Outcome, ...]
     sequence: int
     replayed: bool = False
+    overlaps: tuple[OverlapPair, ...] = ()
+    overlaps_checked: bool = False
 
 
 EditRef = str | Edit | Written

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from errata.results import Change, Edit, ServerStatus, Written
 from errata.show import Screen, answered_by, bytes_text, one_line, when
+from errata.show_overlaps import show_overlaps
 from errata.sizes import NamespaceStatus
 
 FACT_CHARS = 100
@@ -68,6 +69,7 @@ def show_written(screen: Screen, written: Written, *, dry_run: bool) -> None:
     if written.replayed:
         beside.append("carried out before under this request id")
     screen.note(" · ".join(beside))
+    show_overlaps(screen, written, dry_run=dry_run)
 
 
 def show_history(screen: Screen, revisions: Sequence[Edit]) -> None:

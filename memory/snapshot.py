@@ -7,7 +7,7 @@ however old the snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from memory.record import (
     EditState,
     Namespace,
     Query,
+    Vector,
 )
 
 LIVE = frozenset({EditState.ACTIVE, EditState.CONSOLIDATED})
@@ -91,6 +92,19 @@ def has_expired(edit: Edit, now_s: float) -> bool:
     return edit.expires_at_s is not None and edit.expires_at_s <= now_s
 
 
+def needs_key(previous: Edit | None, edit: Edit) -> bool:
+    """Whether this revision enters index and matcher under a new key (its own sequence)."""
+    if not is_live(edit):
+        return False
+    if previous is None or not is_live(previous):
+        return True
+    return (
+        previous.prompt != edit.prompt
+        or previous.subject != edit.subject
+        or previous.aliases != edit.aliases
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Cell:
     """All revisions of one edit, oldest first; the list only grows."""
@@ -104,6 +118,19 @@ class Cell:
             if edit.sequence <= sequence:
                 return edit
         return None
+
+    def key_at(self, sequence: int) -> int | None:
+        """Returns the index key under which the edit stood at a sequence, None when not live."""
+        previous, key = None, None
+        for edit in list(self.revisions):
+            if edit.sequence > sequence:
+                break
+            if needs_key(previous, edit):
+                key = edit.sequence
+            elif not is_live(edit):
+                key = None
+            previous = edit
+        return key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,19 +248,34 @@ class MemorySnapshot:
             return EDITION_BASE
         return space.edition
 
-    def candidates(self, namespace: Namespace, query: Query, k: int) -> list[Candidate]:
+    def vector(self, namespace: Namespace, edit_id: EditId) -> Vector | None:
+        """Returns the stored vector (d,) of a live edit's prompt, else None. Raises NotFound."""
+        space = self.space(namespace)
+        cell = space.cells.get(edit_id)
+        key = None if cell is None else cell.key_at(self.sequence)
+        return None if key is None else space.index.get([key])[0]
+
+    def candidates(
+        self,
+        namespace: Namespace,
+        query: Query,
+        k: int,
+        *,
+        without: Collection[EditId] = (),
+    ) -> list[Candidate]:
         """Returns the live, unexpired edits near the query, best cosine first. Raises NotFound.
 
         They are the k nearest by vector and those whose subject or alias the text mentions (the
         nearest of these, when there are very many). A mention inside a longer one proposes
         nothing: "York" in "New York" speaks of another place. Equal cosines: the older key first.
+        Edits named in `without` are passed over, as if they were not there.
         """
         space = self.space(namespace)
         now_s = self._clock()
-        found = self._nearest(space, query, k, now_s) if k > 0 else {}
+        found = self._nearest(space, query, k, now_s, without) if k > 0 else {}
         by_vector = frozenset(found)
         mentions = _mentions(space, query.text)
-        found.update(self._mentioned(space, query, mentions, by_vector, now_s))
+        found.update(self._mentioned(space, query, mentions, by_vector, now_s, without=without))
         ranked = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
         return [
             Candidate(
@@ -261,18 +303,28 @@ class MemorySnapshot:
         servable = ((self._servable(space, key, now_s), mentions[key]) for key in sorted(mentions))
         return [(edit, mention) for edit, mention in servable if edit is not None]
 
+    def mentions_others(self, edit: Edit) -> bool:
+        """Whether an edit's prompt mentions the subject or an alias of another live edit.
+
+        Raises NotFound for a namespace that does not exist.
+        """
+        space = self.space(edit.namespace)
+        cell = space.cells.get(edit.id)
+        own = None if cell is None else cell.key_at(self.sequence)
+        return any(not m.covered and m.key != own for m in space.subjects.find(edit.prompt))
+
     def _nearest(
-        self, space: SpaceView, query: Query, k: int, now_s: float
+        self, space: SpaceView, query: Query, k: int, now_s: float, without: Collection[EditId]
     ) -> dict[int, tuple[float, Edit]]:
         """Returns the k nearest servable edits by key; asks for more while expired ones show."""
         size = len(space.index)
-        wanted = min(k + 4, size)
+        wanted = min(k + 4 + len(without), size)
         while wanted > 0:
             cosines, keys = space.index.search(query.vector.reshape(1, -1), wanted)
             found: dict[int, tuple[float, Edit]] = {}
             for cosine, key in zip(cosines[0].tolist(), keys[0].tolist(), strict=True):
                 edit = self._servable(space, key, now_s)
-                if edit is not None:
+                if edit is not None and edit.id not in without:
                     found[key] = (cosine, edit)
                     if len(found) == k:
                         return found
@@ -288,12 +340,14 @@ class MemorySnapshot:
         mentions: Mapping[int, str],
         known: frozenset[int],
         now_s: float,
+        *,
+        without: Collection[EditId],
     ) -> dict[int, tuple[float, Edit]]:
         """Returns the servable edits among `mentions` that are not known yet, with cosines."""
         edits: dict[int, Edit] = {}
         for key in mentions:
             edit = None if key in known else self._servable(space, key, now_s)
-            if edit is not None:
+            if edit is not None and edit.id not in without:
                 edits[key] = edit
         if not edits:
             return {}

@@ -18,21 +18,8 @@ import numpy as np
 from memory.conflicts import conflict_key
 from memory.contracts import Matrix, VectorIndex
 from memory.record import EDITION_BASE, Activation, Edit, EditId, EditState, Namespace, Vector
-from memory.snapshot import Cell, SpaceView, SubjectIndex, has_expired, is_live
+from memory.snapshot import Cell, SpaceView, SubjectIndex, has_expired, is_live, needs_key
 from memory.writes import EntryKind, LogEntry
-
-
-def needs_key(previous: Edit | None, edit: Edit) -> bool:
-    """Whether this revision enters index and matcher under a new key (its own sequence)."""
-    if not is_live(edit):
-        return False
-    if previous is None or not is_live(previous):
-        return True
-    return (
-        previous.prompt != edit.prompt
-        or previous.subject != edit.subject
-        or previous.aliases != edit.aliases
-    )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -134,6 +134,11 @@ class QueryRunner:
         return self._paths.engine_of(route.path)
 
     @property
+    def scope(self) -> ScopeStage:
+        """The scope stage, for who asks what it would say without asking a query."""
+        return self._scope
+
+    @property
     def paths(self) -> Mapping[str, Path]:
         """The paths by name."""
         return self._paths.paths

@@ -6,13 +6,15 @@ error budget that the threshold keeps. It decides no route.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from classifiers.scope import Budgeted, Foreseeing, Foreseen, ScopeClassifier
 from memory.contracts import AsyncEncoder, Encoder
 from memory.record import (
     BudgetSource,
+    Candidate,
+    EditId,
     ErrorBudget,
     Namespace,
     Query,
@@ -106,6 +108,37 @@ class ScopeStage:
             read_as=asked.read_as,
             budget=budget,
         )
+
+    def judge(
+        self,
+        namespace: Namespace,
+        query: Query,
+        snapshot: MemorySnapshot,
+        *,
+        without: Collection[EditId] = (),
+    ) -> list[ScopeDecision]:
+        """Scores the candidates of a query that has its vector, as if some edits were not there.
+
+        Raises NotFound for an unknown namespace.
+        """
+        found = snapshot.candidates(namespace, query, self._candidates, without=without)
+        return self.judge_given(namespace, query, found)
+
+    def judge_given(
+        self, namespace: Namespace, query: Query, candidates: Sequence[Candidate]
+    ) -> list[ScopeDecision]:
+        """Scores candidates that retrieval did not propose, by the namespace's own threshold."""
+        threshold = self._classifier.threshold(self.budget(Routing(namespace=namespace)).share)
+        scores = self._classifier.score(query, candidates)
+        return [
+            ScopeDecision(candidate=candidate, score=score, threshold=threshold)
+            for candidate, score in zip(candidates, scores, strict=True)
+        ]
+
+    def encode(self, prompt: str) -> Vector:
+        """Returns the vector (d,) that the prompt of an edit would be stored with."""
+        vector: Vector = self._encoder.encode_many([prompt])[0]
+        return vector
 
     def _encode(
         self, namespace: Namespace, text: str, snapshot: MemorySnapshot

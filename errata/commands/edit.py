@@ -94,6 +94,13 @@ def add(
         typer.Option("--id", metavar="ID", help="Its id: letters, digits, dashes. Default: drawn."),
     ] = "",
     on_conflict: OnConflict = "fail",
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check",
+            help="Tells which edits in force answer the same question otherwise.",
+        ),
+    ] = True,
     request_id: RequestId = "",
     dry_run: DryRun = False,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -125,6 +132,7 @@ def add(
             on_conflict=on_conflict,
             request_id=request_id,
             validate_only=dry_run,
+            check_overlaps=check,
         )
     _show(screen, written, dry_run=dry_run)
 

@@ -60,6 +60,7 @@ SCOPES: Mapping[str, Scope] = {
             "GetEdit",
             "ListEdits",
             "SearchEdits",
+            "FindOverlaps",
             "ExportEdits",
             "WatchEdits",
             "GetMemoryStatus",

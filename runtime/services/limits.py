@@ -33,6 +33,9 @@ class ServiceLimits:
     # Answers.
     answer_bytes_max: int = 3 * MIB  # A page or chunk of edits is cut before it exceeds this.
     export_chunk_edits: int = 500
+    overlaps_shown_max: int = 32  # Of one written edit.
+    overlap_bytes_max: int = MIB // 2  # Of the overlaps in the answer to a write.
+    overlap_batch_edits: int = 32  # Larger batches are looked at only when the caller says so.
     message_bytes_max: int = 1000  # Of an error, UTF-8; a status travels in headers of 8 KiB.
     conflicts_shown_max: int = 8
 
@@ -40,11 +43,15 @@ class ServiceLimits:
     calls_max: int = 1024  # At the same time; gRPC answers RESOURCE_EXHAUSTED beyond.
     memory_queue_max: int = 1024  # Memory calls that wait for a thread; beyond: OVERLOADED.
     watches_max: int = 64  # Each holds a thread.
+    overlap_scans_max: int = 2  # Each takes most of a core.
     import_threads: int = 64  # Records of imports that share an encoder batch and a commit.
     import_records_in_flight: int = 512
 
     # Seconds.
     import_report_s: float = 0.25
+    overlap_report_s: float = 1.0
+    overlap_slice_s: float = 0.02  # Of work before a search for overlaps lets others go first.
+    overlap_margin_s: float = 0.1  # So near a caller's deadline a write looks for none.
     import_backoff_s: float = 0.1  # Before a record tries a full write queue again.
     watch_checkpoint_s: float = 5.0
     write_stalled_s: float = 30.0  # A stream whose reader takes nothing for so long is ended.

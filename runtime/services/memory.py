@@ -12,16 +12,20 @@ from memory.status import NamespaceStatus
 from memory.writes import UNSET, WriteResult
 from protos.errata.v1 import memory_pb2, memory_pb2_grpc
 from runtime.consolidation.inspection import answering_of
-from runtime.services.call import note
+from runtime.overlap_scan import OverlapScan
+from runtime.overlaps import OverlapFinder
+from runtime.services.call import current_call, note
 from runtime.services.checks import check_request_id
 from runtime.services.export import export_edits
 from runtime.services.follow import follow_log
 from runtime.services.imports import ImportRun
 from runtime.services.names import parse_edit, parse_namespace, parse_namespace_or_all
+from runtime.services.overlaps import Looked, WriteCheck, find_overlaps
 from runtime.services.parts import ServiceParts
 from runtime.services.wire import draft_from_pb, edit_to_pb, time_from_pb, time_to_pb
 from runtime.services.wire_memory import (
     batch_to_pb,
+    check_subject,
     conflict_policy,
     fields_under,
     memory_status_to_pb,
@@ -32,6 +36,7 @@ from runtime.services.wire_memory import (
     results_to_pb,
     written_to_pb,
 )
+from runtime.services.wire_overlaps import add_overlaps, add_pairs
 
 
 class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
@@ -42,6 +47,8 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self._limits = parts.limits
         self._memory = parts.memory
         self._run = parts.workers.run
+        self._finder = OverlapFinder(parts.runner.scope)
+        self._check = WriteCheck(self._finder, parts.memory, parts.limits)
 
     async def CreateEdit(  # noqa: N802  # The wire's names, here and below.
         self, request: memory_pb2.CreateEditRequest, _context: Any
@@ -49,14 +56,13 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Creates one edit."""
         namespace = parse_namespace(request.parent, field="parent")
         draft = draft_from_pb(request.edit, edit_id=request.edit_id, field="edit.")
-        result = await self._write(
+        return await self._write_one(
             namespace,
             request,
             self._memory.create,
             draft,
             on_conflict=conflict_policy(request.on_conflict),
         )
-        return written_to_pb(result)
 
     async def BatchCreateEdits(  # noqa: N802
         self, request: memory_pb2.BatchCreateEditsRequest, _context: Any
@@ -75,14 +81,21 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             draft_from_pb(single.edit, edit_id=single.edit_id, field=f"requests[{place}].edit.")
             for place, single in enumerate(request.requests)
         ]
-        result = await self._write(
+        small = count <= self._limits.overlap_batch_edits
+        result, looked = await self._write(
             namespace,
             request,
             self._memory.create_batch,
             drafts,
+            look=request.check_overlaps if request.HasField("check_overlaps") else small,
             on_conflict=conflict_policy(request.on_conflict),
         )
-        return batch_to_pb(result)
+        return add_pairs(
+            batch_to_pb(result),
+            looked.pairs,
+            bytes_max=self._limits.overlap_bytes_max,
+            complete=looked.complete,
+        )
 
     async def GetEdit(  # noqa: N802
         self, request: memory_pb2.GetEditRequest, _context: Any
@@ -119,7 +132,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.WriteEditResponse:
         """Changes the fields named in the mask."""
         namespace, edit_id = parse_edit(request.edit.name, field="edit.name")
-        result = await self._write(
+        return await self._write_one(
             namespace,
             request,
             self._memory.update,
@@ -127,14 +140,13 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             read_changes(request),
             etag=request.edit.etag,
         )
-        return written_to_pb(result)
 
     async def RetireEdit(  # noqa: N802
         self, request: memory_pb2.RetireEditRequest, _context: Any
     ) -> memory_pb2.WriteEditResponse:
         """Takes an edit out of service."""
         namespace, edit_id = parse_edit(request.name, field="name")
-        result = await self._write(
+        return await self._write_one(
             namespace,
             request,
             self._memory.retire,
@@ -142,7 +154,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             reason=request.reason,
             etag=request.etag,
         )
-        return written_to_pb(result)
 
     async def RestoreEdit(  # noqa: N802
         self, request: memory_pb2.RestoreEditRequest, _context: Any
@@ -154,7 +165,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             if request.HasField("expire_time")
             else UNSET
         )
-        result = await self._write(
+        return await self._write_one(
             namespace,
             request,
             self._memory.restore,
@@ -163,7 +174,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             etag=request.etag,
             expires_at_s=expires_at_s,
         )
-        return written_to_pb(result)
 
     async def SearchEdits(  # noqa: N802
         self, request: memory_pb2.SearchEditsRequest, _context: Any
@@ -191,6 +201,23 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             k=request.limit or limits.search_results_default,
         )
         return memory_pb2.SearchEditsResponse(results=results_to_pb(found), sequence=sequence)
+
+    async def FindOverlaps(  # noqa: N802
+        self, request: memory_pb2.FindOverlapsRequest, _context: Any
+    ) -> AsyncIterator[memory_pb2.FindOverlapsResponse]:
+        """Lists the pairs of edits that overlap."""
+        namespace = parse_namespace(request.parent, field="parent")
+        check_subject(request.subject, field="subject")
+        note(namespace=namespace)
+        scan = OverlapScan(
+            self._finder,
+            self._memory.snapshot,
+            namespace,
+            subject=request.subject,
+            everywhere=request.everywhere,
+        )
+        async for answer in find_overlaps(self._parts, scan):
+            yield answer
 
     async def ImportEdits(  # noqa: N802
         self, requests: AsyncIterator[memory_pb2.ImportEditsRequest], _context: Any
@@ -232,29 +259,61 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         wanted = parse_namespace_or_all(request.parent or "namespaces/-", field="parent")
         return await self._run(self._status, wanted)
 
-    async def _write(
+    async def _write_one(
         self,
         namespace: Namespace,
         request: Any,
         write: Callable[..., WriteResult],
         *arguments: Any,
         **named: Any,
-    ) -> WriteResult:
-        """Does one write in a thread and notes it for the log."""
+    ) -> memory_pb2.WriteEditResponse:
+        """Does a write of one edit and answers with what overlaps it."""
+        result, looked = await self._write(
+            namespace, request, write, *arguments, look=_look_wanted(request), **named
+        )
+        return add_overlaps(
+            written_to_pb(result),
+            looked.pairs,
+            bytes_max=self._limits.overlap_bytes_max,
+            complete=looked.complete,
+        )
+
+    async def _write(
+        self,
+        namespace: Namespace,
+        request: Any,
+        write: Callable[..., WriteResult],
+        *arguments: Any,
+        look: bool,
+        **named: Any,
+    ) -> tuple[WriteResult, Looked]:
+        """Does one write in a thread, looks for overlaps there, and notes both for the log."""
         note(namespace=namespace)
         check_request_id(request.request_id, self._limits.request_id_chars_max)
-        with fields_under("edit."):
-            result = await self._run(
-                write,
+        deadline_s = current_call().deadline_s
+
+        def write_and_look() -> tuple[WriteResult, Looked]:
+            result = write(
                 *arguments,
                 namespace=namespace,
                 request_id=request.request_id,
                 validate_only=request.validate_only,
                 **named,
             )
+            if not look:
+                return result, Looked()
+            looked = self._check.look(
+                result, validate_only=request.validate_only, deadline_s=deadline_s
+            )
+            return result, looked
+
+        with fields_under("edit."):
+            result, looked = await self._run(write_and_look)
         shown = [edit.id for edit in result.edits[:8]]
         note(edits=shown, count=len(result.edits), sequence=result.sequence)
-        return result
+        if looked.pairs:
+            note(overlaps=len(looked.pairs))
+        return result, looked
 
     def _page_that_fits(
         self, namespace: Namespace, wanted: EditFilter, size: int, token: str
@@ -311,14 +370,25 @@ def _page_to_pb(page: Page) -> memory_pb2.ListEditsResponse:
     )
 
 
+def _look_wanted(request: Any) -> bool:
+    """Whether the writer of one edit wants to know what overlaps it: unless it says no."""
+    if isinstance(request, memory_pb2.RetireEditRequest):
+        return False
+    return bool(request.check_overlaps) or not request.HasField("check_overlaps")
+
+
 def _check_agrees(
     single: memory_pb2.CreateEditRequest, batch: memory_pb2.BatchCreateEditsRequest, place: int
 ) -> None:
     """Raises InvalidInput when a request of a batch says otherwise than the batch."""
-    for name in ("parent", "on_conflict", "request_id", "validate_only"):
-        value = getattr(single, name)
-        if value and value != getattr(batch, name):
-            raise InvalidInput(
-                f"requests[{place}].{name} differs from the batch's; leave it unset",
-                field=f"requests[{place}].{name}",
-            )
+    told = _said(batch)
+    given = [name for name, value in _said(single).items() if value != told.get(name)]
+    if given:
+        field = f"requests[{place}].{given[0]}"
+        raise InvalidInput(f"{field} differs from the batch's; leave it unset", field=field)
+
+
+def _said(request: Any) -> dict[str, Any]:
+    """Returns what a request says, by name, of what a batch and its requests must agree on."""
+    names = {"parent", "on_conflict", "request_id", "validate_only", "check_overlaps"}
+    return {field.name: value for field, value in request.ListFields() if field.name in names}

@@ -11,7 +11,7 @@ from runtime.consolidation.job import Consolidator
 from runtime.engine.contract import Engine
 from runtime.query_runner import QueryRunner
 from runtime.services.limits import ServiceLimits
-from runtime.services.workers import WatchSlots, Workers
+from runtime.services.workers import Slots, Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class ServiceParts:
     classifier: ScopeClassifier
     workers: Workers  # For memory calls.
     import_workers: Workers  # So that an import never takes the threads of single writes.
-    watches: WatchSlots
+    watches: Slots
+    scans: Slots  # Searches for overlaps.
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     draining: asyncio.Event = field(default_factory=asyncio.Event)  # Ends watches.
     consolidator: Consolidator | None = None  # None: ConsolidationService is not served.

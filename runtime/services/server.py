@@ -30,7 +30,7 @@ from runtime.services.memory import MemoryServicer
 from runtime.services.operations import SERVICES as CONSOLIDATION_SERVICES
 from runtime.services.operations import OperationsServicer
 from runtime.services.parts import ServiceParts
-from runtime.services.workers import WatchSlots, Workers
+from runtime.services.workers import Slots, Workers
 
 STOP_MARGIN_S = 2.0  # For calls to hear that their engine has closed.
 
@@ -102,7 +102,8 @@ class ErrataServer:
             import_workers=Workers(
                 threads=limits.import_threads, queue_max=limits.memory_queue_max, name="import"
             ),
-            watches=WatchSlots(limits.watches_max),
+            watches=Slots(limits.watches_max, "watches"),
+            scans=Slots(limits.overlap_scans_max, "searches for overlaps"),
             limits=limits,
             consolidator=consolidator,
             version=listening.version,

@@ -110,17 +110,14 @@ def _mask_paths(request: memory_pb2.UpdateEditRequest) -> tuple[str, ...]:
 def read_filter(message: memory_pb2.EditFilter) -> EditFilter:
     """Reads which edits are asked for. Raises InvalidInput."""
     field = "filter"
-    for name in ("subject", "text", "author", "source"):
+    check_subject(message.subject, field=f"{field}.subject")
+    for name in ("text", "author", "source"):
         if len(getattr(message, name)) > FILTER_CHARS_MAX:
             raise InvalidInput(
                 f"{field}.{name} has {len(getattr(message, name))} characters; give at most "
                 f"{FILTER_CHARS_MAX}",
                 field=f"{field}.{name}",
             )
-    if message.subject and not normalise(message.subject):
-        raise InvalidInput(
-            f"{field}.subject is only punctuation; give at least one word", field=f"{field}.subject"
-        )
     states = tuple(
         state_from_pb(number, field=f"{field}.states[{place}]")
         for place, number in enumerate(message.states)
@@ -135,6 +132,16 @@ def read_filter(message: memory_pb2.EditFilter) -> EditFilter:
         created_after_s=_optional_time(message, "created_after"),
         created_before_s=_optional_time(message, "created_before"),
     )
+
+
+def check_subject(subject: str, *, field: str) -> None:
+    """Checks a subject to filter by. Raises InvalidInput for one that is long or has no word."""
+    if len(subject) > FILTER_CHARS_MAX:
+        raise InvalidInput(
+            f"{field} has {len(subject)} characters; give at most {FILTER_CHARS_MAX}", field=field
+        )
+    if subject and not normalise(subject):
+        raise InvalidInput(f"{field} is only punctuation; give at least one word", field=field)
 
 
 def _optional_time(message: Any, name: str) -> float | None:

@@ -55,18 +55,21 @@ class Workers:
             self._held -= 1
 
 
-class WatchSlots:
-    """Counts running watches, each of which holds a thread. Used from the event loop alone."""
+class Slots:
+    """Counts what runs for long and holds a thread. Used from the event loop alone."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, what: str) -> None:
+        """Takes the most that may run and what they are called, in the plural."""
         self._limit = limit
+        self._what = what
         self.held = 0
 
     def take(self) -> None:
         """Takes a place. Raises Overloaded when there is none."""
         if self.held >= self._limit:
             raise Overloaded(
-                f"{self._limit} watches are running; end one, or retry later", retry_after_s=5.0
+                f"{self._limit} {self._what} are running; end one, or retry later",
+                retry_after_s=5.0,
             )
         self.held += 1
 

@@ -50,58 +50,90 @@ CHANGE_KIND_CONSOLIDATED: ChangeKind
 CHANGE_KIND_ACTIVATED: ChangeKind
 
 class CreateEditRequest(_message.Message):
-    __slots__ = ("parent", "edit", "edit_id", "on_conflict", "request_id", "validate_only")
+    __slots__ = ("parent", "edit", "edit_id", "on_conflict", "request_id", "validate_only", "check_overlaps")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     EDIT_FIELD_NUMBER: _ClassVar[int]
     EDIT_ID_FIELD_NUMBER: _ClassVar[int]
     ON_CONFLICT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CHECK_OVERLAPS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     edit: _resources_pb2.Edit
     edit_id: str
     on_conflict: _resources_pb2.ConflictPolicy
     request_id: str
     validate_only: bool
-    def __init__(self, parent: _Optional[str] = ..., edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., edit_id: _Optional[str] = ..., on_conflict: _Optional[_Union[_resources_pb2.ConflictPolicy, str]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+    check_overlaps: bool
+    def __init__(self, parent: _Optional[str] = ..., edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., edit_id: _Optional[str] = ..., on_conflict: _Optional[_Union[_resources_pb2.ConflictPolicy, str]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ..., check_overlaps: bool = ...) -> None: ...
 
 class BatchCreateEditsRequest(_message.Message):
-    __slots__ = ("parent", "requests", "on_conflict", "request_id", "validate_only")
+    __slots__ = ("parent", "requests", "on_conflict", "request_id", "validate_only", "check_overlaps")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     ON_CONFLICT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CHECK_OVERLAPS_FIELD_NUMBER: _ClassVar[int]
     parent: str
     requests: _containers.RepeatedCompositeFieldContainer[CreateEditRequest]
     on_conflict: _resources_pb2.ConflictPolicy
     request_id: str
     validate_only: bool
-    def __init__(self, parent: _Optional[str] = ..., requests: _Optional[_Iterable[_Union[CreateEditRequest, _Mapping]]] = ..., on_conflict: _Optional[_Union[_resources_pb2.ConflictPolicy, str]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+    check_overlaps: bool
+    def __init__(self, parent: _Optional[str] = ..., requests: _Optional[_Iterable[_Union[CreateEditRequest, _Mapping]]] = ..., on_conflict: _Optional[_Union[_resources_pb2.ConflictPolicy, str]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ..., check_overlaps: bool = ...) -> None: ...
+
+class Overlap(_message.Message):
+    __slots__ = ("edit", "score", "threshold", "reverse")
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    REVERSE_FIELD_NUMBER: _ClassVar[int]
+    edit: _resources_pb2.Edit
+    score: float
+    threshold: float
+    reverse: bool
+    def __init__(self, edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., reverse: bool = ...) -> None: ...
+
+class OverlapPair(_message.Message):
+    __slots__ = ("edit", "overlap")
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    edit: _resources_pb2.Edit
+    overlap: Overlap
+    def __init__(self, edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., overlap: _Optional[_Union[Overlap, _Mapping]] = ...) -> None: ...
 
 class WriteEditResponse(_message.Message):
-    __slots__ = ("edit", "outcome", "sequence", "replayed")
+    __slots__ = ("edit", "outcome", "sequence", "replayed", "overlaps", "overlaps_checked")
     EDIT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    OVERLAPS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAPS_CHECKED_FIELD_NUMBER: _ClassVar[int]
     edit: _resources_pb2.Edit
     outcome: WriteOutcome
     sequence: int
     replayed: bool
-    def __init__(self, edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., outcome: _Optional[_Union[WriteOutcome, str]] = ..., sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
+    overlaps: _containers.RepeatedCompositeFieldContainer[Overlap]
+    overlaps_checked: bool
+    def __init__(self, edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., outcome: _Optional[_Union[WriteOutcome, str]] = ..., sequence: _Optional[int] = ..., replayed: bool = ..., overlaps: _Optional[_Iterable[_Union[Overlap, _Mapping]]] = ..., overlaps_checked: bool = ...) -> None: ...
 
 class BatchCreateEditsResponse(_message.Message):
-    __slots__ = ("edits", "outcomes", "sequence", "replayed")
+    __slots__ = ("edits", "outcomes", "sequence", "replayed", "overlaps", "overlaps_checked")
     EDITS_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    OVERLAPS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAPS_CHECKED_FIELD_NUMBER: _ClassVar[int]
     edits: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Edit]
     outcomes: _containers.RepeatedScalarFieldContainer[WriteOutcome]
     sequence: int
     replayed: bool
-    def __init__(self, edits: _Optional[_Iterable[_Union[_resources_pb2.Edit, _Mapping]]] = ..., outcomes: _Optional[_Iterable[_Union[WriteOutcome, str]]] = ..., sequence: _Optional[int] = ..., replayed: bool = ...) -> None: ...
+    overlaps: _containers.RepeatedCompositeFieldContainer[OverlapPair]
+    overlaps_checked: bool
+    def __init__(self, edits: _Optional[_Iterable[_Union[_resources_pb2.Edit, _Mapping]]] = ..., outcomes: _Optional[_Iterable[_Union[WriteOutcome, str]]] = ..., sequence: _Optional[int] = ..., replayed: bool = ..., overlaps: _Optional[_Iterable[_Union[OverlapPair, _Mapping]]] = ..., overlaps_checked: bool = ...) -> None: ...
 
 class GetEditRequest(_message.Message):
     __slots__ = ("name",)
@@ -159,16 +191,18 @@ class ListEditsResponse(_message.Message):
     def __init__(self, edits: _Optional[_Iterable[_Union[_resources_pb2.Edit, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class UpdateEditRequest(_message.Message):
-    __slots__ = ("edit", "update_mask", "request_id", "validate_only")
+    __slots__ = ("edit", "update_mask", "request_id", "validate_only", "check_overlaps")
     EDIT_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CHECK_OVERLAPS_FIELD_NUMBER: _ClassVar[int]
     edit: _resources_pb2.Edit
     update_mask: _field_mask_pb2.FieldMask
     request_id: str
     validate_only: bool
-    def __init__(self, edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+    check_overlaps: bool
+    def __init__(self, edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: bool = ..., check_overlaps: bool = ...) -> None: ...
 
 class RetireEditRequest(_message.Message):
     __slots__ = ("name", "etag", "reason", "request_id", "validate_only")
@@ -185,20 +219,22 @@ class RetireEditRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
 
 class RestoreEditRequest(_message.Message):
-    __slots__ = ("name", "etag", "reason", "request_id", "validate_only", "expire_time")
+    __slots__ = ("name", "etag", "reason", "request_id", "validate_only", "expire_time", "check_overlaps")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CHECK_OVERLAPS_FIELD_NUMBER: _ClassVar[int]
     name: str
     etag: str
     reason: str
     request_id: str
     validate_only: bool
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    check_overlaps: bool
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., check_overlaps: bool = ...) -> None: ...
 
 class SearchEditsRequest(_message.Message):
     __slots__ = ("parent", "text", "limit")
@@ -227,6 +263,32 @@ class SearchResult(_message.Message):
     cosine: float
     mention: str
     def __init__(self, edit: _Optional[_Union[_resources_pb2.Edit, _Mapping]] = ..., cosine: _Optional[float] = ..., mention: _Optional[str] = ...) -> None: ...
+
+class FindOverlapsRequest(_message.Message):
+    __slots__ = ("parent", "subject", "everywhere")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    EVERYWHERE_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    subject: str
+    everywhere: bool
+    def __init__(self, parent: _Optional[str] = ..., subject: _Optional[str] = ..., everywhere: bool = ...) -> None: ...
+
+class FindOverlapsResponse(_message.Message):
+    __slots__ = ("pairs", "examined", "total", "found", "sequence", "done")
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    EXAMINED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    pairs: _containers.RepeatedCompositeFieldContainer[OverlapPair]
+    examined: int
+    total: int
+    found: int
+    sequence: int
+    done: bool
+    def __init__(self, pairs: _Optional[_Iterable[_Union[OverlapPair, _Mapping]]] = ..., examined: _Optional[int] = ..., total: _Optional[int] = ..., found: _Optional[int] = ..., sequence: _Optional[int] = ..., done: bool = ...) -> None: ...
 
 class ImportEditsRequest(_message.Message):
     __slots__ = ("options", "record")

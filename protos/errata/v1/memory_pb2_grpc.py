@@ -77,6 +77,11 @@ class MemoryServiceStub(object):
                 request_serializer=protos_dot_errata_dot_v1_dot_memory__pb2.SearchEditsRequest.SerializeToString,
                 response_deserializer=protos_dot_errata_dot_v1_dot_memory__pb2.SearchEditsResponse.FromString,
                 _registered_method=True)
+        self.FindOverlaps = channel.unary_stream(
+                '/errata.v1.MemoryService/FindOverlaps',
+                request_serializer=protos_dot_errata_dot_v1_dot_memory__pb2.FindOverlapsRequest.SerializeToString,
+                response_deserializer=protos_dot_errata_dot_v1_dot_memory__pb2.FindOverlapsResponse.FromString,
+                _registered_method=True)
         self.ImportEdits = channel.stream_stream(
                 '/errata.v1.MemoryService/ImportEdits',
                 request_serializer=protos_dot_errata_dot_v1_dot_memory__pb2.ImportEditsRequest.SerializeToString,
@@ -160,6 +165,15 @@ class MemoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindOverlaps(self, request, context):
+        """Lists pairs of edits in force that overlap: see Overlap. Reads the whole namespace, so its
+        answer is a stream of pairs and progress; cancelling the call ends the work. Each pair is told
+        once, as of the moment it is found, at the edit that was created later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportEdits(self, request_iterator, context):
         """Imports a stream of records. The first message sets the options. Answers progress while it
         runs and per-record errors; the stream's end ends the import. Resumable: send the same
@@ -232,6 +246,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.SearchEdits,
                     request_deserializer=protos_dot_errata_dot_v1_dot_memory__pb2.SearchEditsRequest.FromString,
                     response_serializer=protos_dot_errata_dot_v1_dot_memory__pb2.SearchEditsResponse.SerializeToString,
+            ),
+            'FindOverlaps': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindOverlaps,
+                    request_deserializer=protos_dot_errata_dot_v1_dot_memory__pb2.FindOverlapsRequest.FromString,
+                    response_serializer=protos_dot_errata_dot_v1_dot_memory__pb2.FindOverlapsResponse.SerializeToString,
             ),
             'ImportEdits': grpc.stream_stream_rpc_method_handler(
                     servicer.ImportEdits,
@@ -472,6 +491,33 @@ class MemoryService(object):
             '/errata.v1.MemoryService/SearchEdits',
             protos_dot_errata_dot_v1_dot_memory__pb2.SearchEditsRequest.SerializeToString,
             protos_dot_errata_dot_v1_dot_memory__pb2.SearchEditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindOverlaps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/errata.v1.MemoryService/FindOverlaps',
+            protos_dot_errata_dot_v1_dot_memory__pb2.FindOverlapsRequest.SerializeToString,
+            protos_dot_errata_dot_v1_dot_memory__pb2.FindOverlapsResponse.FromString,
             options,
             channel_credentials,
             insecure,
