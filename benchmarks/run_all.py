@@ -19,6 +19,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {  # Name to the options of a quick run.
     "route": ("--sizes", "1000,10000", "--queries", "100"),
     "generate": ("--rounds", "3"),
     "writes": ("--creates", "100", "--imports", "2000"),
+    "overlaps": ("--subjects", "250", "--creates", "50", "--queries", "50"),
     "interrupted_import": ("--edits", "2000"),
     "consolidation": ("--edits", "4", "--idle-s", "10"),
     "bad_deltas": ("--edits", "4"),

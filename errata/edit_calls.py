@@ -239,7 +239,7 @@ class EditCalls(Connection):
             reason=reason,
             request_id=request_id or requests.draw_request_id(),
             validate_only=validate_only,
-            check_overlaps=check_overlaps,
+            check_overlaps=check_overlaps,  # type: ignore[arg-type]  # None: unset.
             expire_time=requests.timestamp(expires_at) if expires_at else None,
         )
         return self._written(self._memory.RestoreEdit, request)

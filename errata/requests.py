@@ -194,7 +194,7 @@ def create(
         on_conflict=conflict_policy(on_conflict),
         request_id=request_id,
         validate_only=validate_only,
-        check_overlaps=check_overlaps,
+        check_overlaps=check_overlaps,  # type: ignore[arg-type]  # None: unset.
     )
 
 
@@ -217,7 +217,7 @@ def create_batch(
         on_conflict=conflict_policy(on_conflict),
         request_id=request_id,
         validate_only=validate_only,
-        check_overlaps=check_overlaps,
+        check_overlaps=check_overlaps,  # type: ignore[arg-type]  # None: unset.
     )
 
 
@@ -264,7 +264,7 @@ def update(
         update_mask=field_mask_pb2.FieldMask(paths=list(given)),
         request_id=request_id,
         validate_only=validate_only,
-        check_overlaps=check_overlaps,
+        check_overlaps=check_overlaps,  # type: ignore[arg-type]  # None: unset.
     )
 
 

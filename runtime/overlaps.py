@@ -19,6 +19,7 @@ from memory.snapshot import MemorySnapshot, SubjectView, is_live
 from runtime.scoping import ScopeStage
 
 REVERSED_MAX = 8  # Prompts of other edits that are asked of one edit, at most.
+REVERSED_FROM = 0.1  # Of the threshold: what scores less is not asked the other way round.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,8 @@ class OverlapPair:
 class OverlapFinder:
     """Finds the overlaps of one edit. Thread-safe; changes nothing.
 
-    About the cost of routing one query without encoding it: the vector of an edit that is in force
-    is at hand.
+    Costs about what routing a query costs without encoding it, the vector of an edit in force being
+    at hand, and a pair more for each other edit that is asked the other way round.
     """
 
     def __init__(self, scope: ScopeStage, *, reversed_max: int = REVERSED_MAX) -> None:
@@ -60,8 +61,8 @@ class OverlapFinder:
         """Returns what overlaps an edit, surest first; the edit may be in the snapshot or not yet.
 
         The edit's prompt is asked of the namespace as if neither the edit nor the one that it
-        supersedes were there. Then those that were proposed and turned down, and that name the same
-        subject, are asked the other way round: their prompts, the likeliest first, of this edit
+        supersedes were there. Then those that name the same subject and were turned down, but not
+        out of hand, are asked the other way round: their prompts, the likeliest first, of this edit
         alone. Others than those `among` are not told. None in a namespace that does not exist yet.
         """
         namespace = edit.namespace
@@ -85,7 +86,11 @@ class OverlapFinder:
             key=lambda decision: -decision.score,
         )
         found = [_overlap(decision) for decision in differing if decision.accepted]
-        left = [decision.candidate for decision in differing if not decision.accepted]
+        left = [
+            decision.candidate
+            for decision in differing
+            if REVERSED_FROM * decision.threshold <= decision.score < decision.threshold
+        ]
         found += self._reversed(edit, vector, left, snapshot)
         return sorted(found, key=lambda overlap: (-overlap.score, overlap.edit.id))
 

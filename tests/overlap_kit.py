@@ -51,7 +51,8 @@ class Whimsical(SameQuestion):
     """In scope as a hash of query and prompt says, which knows no symmetry."""
 
     def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
-        return [zlib.crc32(f"{query.text}/{c.edit.prompt}".encode()) % 2 / 1.0 for c in candidates]
+        asked = (f"{query.text}/{candidate.edit.prompt}" for candidate in candidates)
+        return [0.9 if zlib.crc32(pair.encode()) % 2 else 0.2 for pair in asked]
 
 
 class Overlapping:

@@ -77,7 +77,8 @@ def overlaps(
     if more:
         screen.note(f"The first {limit}; --limit 0 shows all.")
     else:
-        screen.note(f"{len(pairs) or 'No'} overlaps among {meter.total} edits in force.")
+        count = "1 overlap" if len(pairs) == 1 else f"{len(pairs) or 'No'} overlaps"
+        screen.note(f"{count} among {meter.total} edits in force.")
 
 
 class SearchMeter(Meter):

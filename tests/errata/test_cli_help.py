@@ -40,7 +40,7 @@ def test_the_promised_commands_are_all_there() -> None:
     wanted |= {"consolidate", "key"}
     wanted |= {f"editions {verb}" for verb in ("list", "show", "diff", "activate", "export")}
     wanted |= {f"operations {verb}" for verb in ("list", "show", "wait", "cancel")}
-    verbs = ("add", "list", "show", "update", "retire", "restore", "history")
+    verbs = ("add", "list", "show", "update", "retire", "restore", "history", "overlaps")
     wanted |= {f"edit {verb}" for verb in verbs}
     assert wanted == set(NAMES)
 

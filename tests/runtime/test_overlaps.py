@@ -154,8 +154,9 @@ def test_the_list_tells_each_pair_once_and_what_the_writes_told(drafts: list[Edi
             result = o.memory.create(draft, on_conflict=ConflictPolicy.SKIP)
             for overlap in o.finder.find(result.edits[0], o.memory.snapshot()):
                 told.add(frozenset({result.edits[0].id, overlap.edit.id}))
-        for options in ({}, {"everywhere": True}):
-            listed = [frozenset({p.edit.id, p.overlap.edit.id}) for p in o.pairs(**options)]
+        for everywhere in (False, True):
+            pairs = o.pairs(everywhere=everywhere)
+            listed = [frozenset({p.edit.id, p.overlap.edit.id}) for p in pairs]
             assert told == set(listed)
             assert len(listed) == len(set(listed))
         by_subject = [
@@ -194,13 +195,18 @@ def test_the_second_round_finds_a_name_that_nobody_told(tmp_path: Path) -> None:
         assert ["Jane"] == [pair.overlap.edit.target for pair in o.pairs(everywhere=True)]
 
 
-def test_many_edits_of_one_subject_cost_a_bounded_number_of_questions(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("score", "asked"), [(0.2, 1 + 8), (0.05, 1 + 8), (0.04, 1)])
+def test_many_edits_of_one_subject_cost_a_bounded_number_of_questions(
+    tmp_path: Path, score: float, asked: int
+) -> None:
+    """Its own prompt, and eight others of it at most, of edits not out of the question."""
+
     class Counting(Whimsical):
         asked = 0
 
         def score(self, query, candidates):  # type: ignore[no-untyped-def]
             self.asked += 1
-            return [0.0 for _ in candidates]
+            return [score for _ in candidates]
 
     counting = Counting()
     with overlapping(tmp_path, counting) as o:
@@ -208,4 +214,17 @@ def test_many_edits_of_one_subject_cost_a_bounded_number_of_questions(tmp_path: 
             o.memory.create(fact(f"Fact {number} of {{}} is", str(number)))
         counting.asked = 0
         o.add(fact(BOSS, "Jane"))
-        assert 9 == counting.asked  # Its own prompt, and eight others of it.
+        assert asked == counting.asked
+
+
+def test_the_other_way_round_is_told_as_such(tmp_path: Path) -> None:
+    class OneWay(Whimsical):
+        def score(self, query, candidates):  # type: ignore[no-untyped-def]
+            return [0.9 if query.text == BOSS.format("Acme") else 0.2 for _ in candidates]
+
+    with overlapping(tmp_path, OneWay()) as o:
+        jane, _ = o.add(fact(BOSS, "Jane"))
+        tom, told = o.add(fact(LED, "Tom"))
+        assert ["Jane"] == told
+        assert o.finder.find(tom, o.memory.snapshot())[0].reverse
+        assert not o.finder.find(jane, o.memory.snapshot())[0].reverse
