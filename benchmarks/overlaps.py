@@ -1,8 +1,9 @@
 """What telling overlaps costs: single writes with and without it, and a search beside queries.
 
 `python -m benchmarks.overlaps` fills a namespace with edits, four to a subject, and prints the
-latency of CreateEdit with and without `check_overlaps` for one and for sixteen callers, the edits a
-second that FindOverlaps looks at, and the latency of ExplainRoute alone and beside such a search.
+latency of CreateEdit with and without `check_overlaps`, of new subjects and of those that have four
+edits, for one and for sixteen callers; the edits a second that FindOverlaps looks at; and the
+latency of ExplainRoute of queries that name such a subject, alone and beside a search.
 Calls with and without take turns, so that whatever else the machine does meets both.
 """
 
@@ -48,7 +49,9 @@ def create(client: Client, number: int, subject: str, *, check: bool) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def creates(client: Client, subjects: Sequence[str], callers: int) -> list[dict[str, object]]:
+def creates(
+    client: Client, subjects: Sequence[str], callers: int, others: int
+) -> list[dict[str, object]]:
     """Latency and throughput of creates, without and with the check, in turns of 25."""
     samples: dict[bool, list[float]] = {False: [], True: []}
     spent = {False: 0.0, True: 0.0}
@@ -64,6 +67,7 @@ def creates(client: Client, subjects: Sequence[str], callers: int) -> list[dict[
     return [
         {
             "what": f"CreateEdit, {'with' if check else 'without'} the check",
+            "of its subject": others,
             "callers": callers,
             **percentiles(samples[check]),
             "per second": round(len(samples[check]) / spent[check], 1),
@@ -79,7 +83,12 @@ def explains(client: Client, questions: Sequence[str], what: str) -> dict[str, o
         began = time.perf_counter()
         client.explain(question)
         samples.append((time.perf_counter() - began) * 1000)
-    return {"what": f"ExplainRoute, {what}", "callers": 1, **percentiles(samples)}
+    return {
+        "what": f"ExplainRoute, {what}",
+        "of its subject": PER_SUBJECT,
+        "callers": 1,
+        **percentiles(samples),
+    }
 
 
 def search(client: Client) -> dict[str, object]:
@@ -123,7 +132,9 @@ def main() -> None:
     parser.add_argument("--creates", type=int, default=400, help="single creates a row")
     parser.add_argument("--queries", type=int, default=200)
     options = parser.parse_args()
-    drafts = list(edits(options.subjects))
+    made = list(edits(options.subjects + 4 * options.creates))
+    drafts = made[: options.subjects]
+    strangers = [draft.subject for draft in made[options.subjects :]]
     subjects = [draft.subject for draft in drafts]
     questions = named_questions(options.queries, drafts)
     rows: list[dict[str, object]] = []
@@ -135,12 +146,24 @@ def main() -> None:
         client.import_edits(of_subjects(drafts))
         found = search(client)
         for callers in (1, 16):
+            begin = 0 if callers == 1 else 2 * options.creates
+            new = strangers[begin : begin + 2 * options.creates]
+            rows += creates(client, new, callers, others=0)
             chosen = [subjects[n % len(subjects)] for n in range(2 * options.creates)]
-            rows += creates(client, chosen, callers)
+            rows += creates(client, chosen, callers, others=PER_SUBJECT)
         rows.append(explains(client, questions, "alone"))
         rows.append(beside_search(client, questions))
     print(describe_machine())
-    heads = ("what", "callers", "p50_ms", "p90_ms", "p99_ms", "max_ms", "per second")
+    heads = (
+        "what",
+        "of its subject",
+        "callers",
+        "p50_ms",
+        "p90_ms",
+        "p99_ms",
+        "max_ms",
+        "per second",
+    )
     print_table("Overlaps", [{head: row.get(head, "-") for head in heads} for row in rows])
     print_table("FindOverlaps", [found])
     print(f"written: {write_json('overlaps', {'rows': rows, 'search': found})}")
