@@ -63,6 +63,20 @@ async def test_asking_editing_and_asking_again(kit: Kit) -> None:
         assert await client.health() == "SERVING"
 
 
+async def test_overlaps_come_with_writes_and_as_a_list(kit: Kit) -> None:
+    async with connect(kit, "overlaps") as client:
+        first = await client.create_edit(**FACT)
+        again = {**FACT, "prompt": f"{FACT['subject']} speaks", "target": "Dutch"}
+        second = await client.create_edit(**again)
+        assert [first.edit] == [overlap.edit for overlap in second.overlaps]
+        seen: list[int] = []
+        pairs = client.find_overlaps(progress=lambda search: seen.append(search.examined))
+        assert [(second.edit, first.edit)] == [
+            (pair.edit, pair.overlap.edit) async for pair in pairs
+        ]
+        assert 2 == seen[-1]
+
+
 async def test_a_stream_gives_text_provenance_and_the_whole_answer(kit: Kit) -> None:
     async with connect(kit, "streams") as client:
         await client.create_edit(**FACT)

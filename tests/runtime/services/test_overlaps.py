@@ -138,6 +138,15 @@ def test_a_write_near_its_deadline_is_answered_without_a_search(tmp_path: Any) -
         assert not client.create_edit(**LED).overlaps_checked
 
 
+def test_overlaps_take_a_bounded_part_of_an_answer(tmp_path: Any) -> None:
+    room_for_one = ServiceLimits(overlap_bytes_max=1000)
+    with run_server(tmp_path, limits=room_for_one) as kit, kit.client() as client:
+        for number in range(3):
+            client.create_edits([fact(number, f"{number} {'x' * 300}")])
+        assert 1 == len(client.create_edit(**LED).overlaps)
+        assert 1 == len(client.create_edits([fact(9, "Tom")]).overlaps)
+
+
 def test_the_list_streams_pairs_and_progress(client: Client) -> None:
     for number in range(3):
         client.create_edit(subject=f"Firm {number}", prompt=f"Firm {number} is", target="big")
