@@ -167,6 +167,20 @@ def test_the_list_tells_each_pair_once_and_what_the_writes_told(drafts: list[Edi
         assert sorted(map(sorted, told)) == sorted(map(sorted, by_subject))
 
 
+def test_a_list_of_one_subject_tells_what_others_say_of_it_by_an_alias(tmp_path: Path) -> None:
+    class Lenient(Whimsical):
+        def score(self, query, candidates):  # type: ignore[no-untyped-def]
+            return [0.9 for _ in candidates]
+
+    with overlapping(tmp_path, Lenient()) as o:
+        o.add(fact(BOSS, "Jane"))
+        led = EditDraft(subject="Akme", prompt=LED.format("Acme"), target="Tom", aliases=("Acme",))
+        o.add(led)
+        for subject in ("Acme", "Akme", ""):
+            (pair,) = o.pairs(subject=subject)
+            assert {"Jane", "Tom"} == {pair.edit.target, pair.overlap.edit.target}
+
+
 def test_a_scan_says_how_far_it_is_and_sees_what_changes_meanwhile(tmp_path: Path) -> None:
     with overlapping(tmp_path) as o:
         for number in range(5):

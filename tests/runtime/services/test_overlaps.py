@@ -87,6 +87,8 @@ def test_what_is_left_as_it_was_is_not_looked_at_and_a_retry_is(client: Client) 
     assert (True, written.overlaps) == (again.replayed, again.overlaps)
     skipped = client.create_edit(**BOSS, on_conflict="skip")
     assert (Outcome.UNCHANGED, False) == (skipped.outcome, skipped.overlaps_checked)
+    client.update_edit(written, target="Ann")
+    assert not client.create_edit(**BOSS, request_id="once").overlaps_checked  # No longer said.
     client.retire_edit(written)
     assert not client.create_edit(**BOSS, request_id="once").overlaps_checked
 
@@ -139,10 +141,10 @@ def test_a_write_near_its_deadline_is_answered_without_a_search(tmp_path: Any) -
 
 
 def test_overlaps_take_a_bounded_part_of_an_answer(tmp_path: Any) -> None:
-    room_for_one = ServiceLimits(overlap_bytes_max=1000)
+    room_for_one = ServiceLimits(overlap_bytes_max=1200)
     with run_server(tmp_path, limits=room_for_one) as kit, kit.client() as client:
         for number in range(3):
-            client.create_edits([fact(number, f"{number} {'x' * 300}")])
+            client.create_edits([fact(number, f"{number} {'x' * 600}")])
         assert 1 == len(client.create_edit(**LED).overlaps)
         assert 1 == len(client.create_edits([fact(9, "Tom")]).overlaps)
 
