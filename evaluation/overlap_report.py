@@ -26,6 +26,7 @@ import numpy as np
 from classifiers.calibration import binomial_interval
 from classifiers.phrasebook import TEST, Phrasebook, load_phrasebook
 from memory.conflicts import same_text
+from memory.contracts import Encoder
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
 from memory.errors import InvalidInput
@@ -110,7 +111,7 @@ def zsre_bench(path: Path, *, limit: int) -> Bench:
     return Bench(name=f"zsRE {path.stem}", held=tuple(held), trials=tuple(trials))
 
 
-def measure(bench: Bench, encoder: MiniLmEncoder, scope: ScopeStage) -> Iterator[dict[str, object]]:
+def measure(bench: Bench, encoder: Encoder, scope: ScopeStage) -> Iterator[dict[str, object]]:
     """Yields a row for each kind of trial: how many were told, and how many others."""
     finder = OverlapFinder(scope)
     with (
