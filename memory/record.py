@@ -153,6 +153,7 @@ class RejectReason(Enum):
     OUTRANKED = "outranked"  # A better hit of the same subject, or more hits than the path takes.
     POLICY_OFF = "policy_off"
     CONSOLIDATED = "consolidated"  # In scope, and held by the weights that answer.
+    CORRECTED = "corrected"  # In scope, but a later edit answers the same question.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -227,6 +227,18 @@ class MemorySnapshot:
             return ()
         return tuple(edit for edit in list(cell.revisions) if edit.sequence <= self.sequence)
 
+    def said_at(self, namespace: Namespace, edit_id: EditId) -> int:
+        """Returns the log position since which an edit says what it says; 0 if there is none.
+
+        A change of its state or of who wrote it changes nothing of that. Raises NotFound.
+        """
+        said = 0
+        content: tuple[str, str, str] | None = None
+        for edit in self.revisions(namespace, edit_id):
+            if (edit.subject, edit.prompt, edit.target) != content:
+                content, said = (edit.subject, edit.prompt, edit.target), edit.sequence
+        return said
+
     def edits_from(self, namespace: Namespace, place: int) -> Iterator[tuple[int, Edit]]:
         """Yields (place, edit) in order of creation from a place on, states as of now."""
         space = self.space(namespace)

@@ -301,6 +301,7 @@ class QueryRunner:
             path=path.name,
             edits_max=path.edits_max,
             edition=lease.edition,
+            corrected=scoped.corrected,
         )
         if lease.problem:
             told = f"{route.reason} The model as published answers: {lease.problem}"

@@ -6,7 +6,7 @@ keeps at most as many as the path can use, and says why every other candidate wa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from memory.record import (
@@ -32,12 +32,14 @@ def choose_route(
     path: str,
     edits_max: int,
     edition: int = EDITION_BASE,
+    corrected: Collection[EditId] = (),
 ) -> Route:
     """Decides one request's route.
 
     `decisions` are the scored candidates in any order; with FORCE they are the named edits, used in
     the order given. `edits_max` (>= 1) is what the path can use in one answer. `edition` is the
-    weights that answer: hits that they hold need no path.
+    weights that answer: hits that they hold need no path. `corrected` are edits in scope for which
+    a later one in scope speaks (runtime/later.py); they are not used.
     """
     if policy is EditsPolicy.OFF:
         rejected = tuple(
@@ -51,7 +53,9 @@ def choose_route(
         )
     if policy is EditsPolicy.FORCE:
         return _forced_route(decisions, path=path, edits_max=edits_max)
-    return _automatic_route(decisions, path=path, edits_max=edits_max, edition=edition)
+    return _automatic_route(
+        decisions, path=path, edits_max=edits_max, edition=edition, corrected=corrected
+    )
 
 
 def _forced_route(decisions: Sequence[ScopeDecision], *, path: str, edits_max: int) -> Route:
@@ -69,31 +73,41 @@ def _forced_route(decisions: Sequence[ScopeDecision], *, path: str, edits_max: i
 
 
 def _automatic_route(
-    decisions: Sequence[ScopeDecision], *, path: str, edits_max: int, edition: int
+    decisions: Sequence[ScopeDecision],
+    *,
+    path: str,
+    edits_max: int,
+    edition: int,
+    corrected: Collection[EditId],
 ) -> Route:
     ordered = _by_score(decisions)
-    accepted = [d for d in ordered if d.accepted]
+    in_scope = [d for d in ordered if d.accepted]
+    outdated = [
+        Rejection(decision=d, reason=RejectReason.CORRECTED)
+        for d in in_scope
+        if d.candidate.edit.id in corrected
+    ]
     below = [
         Rejection(decision=d, reason=RejectReason.BELOW_THRESHOLD)
         for d in ordered
         if not d.accepted
     ]
-    if not accepted:
+    if not in_scope:
         return Route(
             kind=RouteKind.BASE,
             path=BASE_PATH,
             rejections=tuple(below),
             reason=_why_base(below),
         )
+    counted = [d for d in in_scope if d.candidate.edit.id not in corrected]
     held = [
         Rejection(decision=d, reason=RejectReason.CONSOLIDATED)
-        for d in accepted
+        for d in counted
         if is_held(d.candidate.edit, edition)
     ]
-    best = accepted[0]
-    if is_held(best.candidate.edit, edition):
-        return _held_route(accepted, held, below, edition)
-    routed = [d for d in accepted if not is_held(d.candidate.edit, edition)]
+    if is_held(counted[0].candidate.edit, edition):
+        return _held_route(counted, held, [*outdated, *below], edition)
+    routed = [d for d in counted if not is_held(d.candidate.edit, edition)]
     used, outranked = routed[:edits_max], routed[edits_max:]
     return Route(
         kind=RouteKind.EDITED,
@@ -102,11 +116,12 @@ def _automatic_route(
         rejections=(
             *(Rejection(decision=d, reason=RejectReason.OUTRANKED) for d in outranked),
             *held,
+            *outdated,
             *below,
         ),
         reason=(
-            f"In scope of {_count(len(accepted), 'edit')}; the best scores {best.score:.3f}, "
-            f"threshold {best.threshold:.3f}."
+            f"In scope of {_count(len(counted), 'edit')}{_besides(outdated)}; the best scores "
+            f"{counted[0].score:.3f}, threshold {counted[0].threshold:.3f}."
         ),
     )
 
@@ -117,24 +132,24 @@ def is_held(edit: Edit, edition: int) -> bool:
 
 
 def _held_route(
-    accepted: Sequence[ScopeDecision],
+    counted: Sequence[ScopeDecision],
     held: Sequence[Rejection],
-    below: Sequence[Rejection],
+    others: Sequence[Rejection],
     edition: int,
 ) -> Route:
     """The best hit stands in the weights: they answer by themselves."""
-    best = accepted[0]
+    best = counted[0]
     outranked = [
         Rejection(decision=d, reason=RejectReason.OUTRANKED)
-        for d in accepted
+        for d in counted
         if not is_held(d.candidate.edit, edition)
     ]
     return Route(
         kind=RouteKind.BASE,
         path=BASE_PATH,
-        rejections=(*held, *outranked, *below),
+        rejections=(*held, *outranked, *others),
         reason=(
-            f"In scope of {_count(len(accepted), 'edit')}; the weights of edition {edition} hold "
+            f"In scope of {_count(len(counted), 'edit')}; the weights of edition {edition} hold "
             f"the best, which scores {best.score:.3f}, threshold {best.threshold:.3f}."
         ),
     )
@@ -156,6 +171,12 @@ def only_used(route: Route, used: set[EditId]) -> Route:
         rejections=(*dropped, *route.rejections),
         reason=f"{route.reason} {len(dropped)} did not fit the model's context.",
     )
+
+
+def _besides(outdated: Sequence[Rejection]) -> str:
+    if not outdated:
+        return ""
+    return f" and of {_count(len(outdated), 'earlier one')} that a later one corrects"
 
 
 def _why_base(below: Sequence[Rejection]) -> str:

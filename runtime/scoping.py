@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from classifiers.scope import Budgeted, Foreseeing, Foreseen, ScopeClassifier
 from memory.contracts import AsyncEncoder, Encoder
+from memory.parts import make_subject_matcher
 from memory.record import (
     BudgetSource,
     Candidate,
+    Edit,
     EditId,
     ErrorBudget,
     Namespace,
@@ -23,6 +25,7 @@ from memory.record import (
     Vector,
 )
 from memory.snapshot import MemorySnapshot
+from runtime.later import LaterCorrections
 from runtime.question import Asked, Question, Routing, query_text
 
 
@@ -34,6 +37,7 @@ class Scoped:
     timings: StageTimings = field(default_factory=StageTimings)
     read_as: str | None = None  # The text that was routed, when not the one that was said.
     budget: ErrorBudget | None = None
+    corrected: Mapping[EditId, EditId] = field(default_factory=dict)  # By later edits in scope.
 
 
 class ScopeStage:
@@ -57,6 +61,8 @@ class ScopeStage:
         self._error_budget = error_budget
         self._namespace_budgets = dict(namespace_budgets)
         self._clock = clock
+        # Forms of SERAC and the like are left as they were published.
+        self._later = LaterCorrections(self._asks) if classifier.calibrated else None
 
     def budget(self, routing: Routing) -> ErrorBudget:
         """The budget in force: the request's, the namespace's, the server's, the classifier's."""
@@ -94,12 +100,16 @@ class ScopeStage:
             if self._foresees
             else self._classifier.score(query, candidates)
         )
+        decisions = tuple(
+            ScopeDecision(candidate=candidate, score=score, threshold=threshold)
+            for candidate, score in zip(candidates, scores, strict=True)
+        )
+        corrected = (
+            self._later.find(namespace, asked.text, decisions, snapshot) if self._later else {}
+        )
         scored = self._clock()
         return Scoped(
-            decisions=tuple(
-                ScopeDecision(candidate=candidate, score=score, threshold=threshold)
-                for candidate, score in zip(candidates, scores, strict=True)
-            ),
+            decisions=decisions,
             timings=StageTimings(
                 encode_ms=(encoded - started) * 1000.0,
                 retrieve_ms=(retrieved - encoded) * 1000.0,
@@ -107,6 +117,7 @@ class ScopeStage:
             ),
             read_as=asked.read_as,
             budget=budget,
+            corrected=corrected,
         )
 
     def judge(
@@ -135,6 +146,34 @@ class ScopeStage:
             for candidate, score in zip(candidates, scores, strict=True)
         ]
 
+    def judge_prompt(
+        self, asking: Edit, edit: Edit, vectors: tuple[Vector, Vector], mention: str
+    ) -> ScopeDecision:
+        """Scores one edit alone for the prompt of another; `vectors` (d,) are their prompts'.
+
+        `mention` is the edit's name as it stands in that prompt, "" if it does not.
+        """
+        asked, own = vectors
+        alone = Candidate(
+            edit=edit,
+            cosine=float(asked @ own),
+            rank=0,
+            by_vector=True,
+            by_subject=bool(mention),
+            mention=mention,
+        )
+        query = Query(text=asking.prompt, vector=asked)
+        (decision,) = self.judge_given(edit.namespace, query, [alone])
+        return decision
+
+    def _asks(self, asking: Edit, edit: Edit, snapshot: MemorySnapshot) -> bool:
+        """Whether the prompt of an edit in force is in the scope of another one."""
+        asked, own = (snapshot.vector(one.namespace, one.id) for one in (asking, edit))
+        if asked is None or own is None:
+            return False
+        mention = mention_of(edit, asking.prompt)
+        return self.judge_prompt(asking, edit, (asked, own), mention).accepted
+
     def encode(self, prompt: str) -> Vector:
         """Returns the vector (d,) that the prompt of an edit would be stored with."""
         vector: Vector = self._encoder.encode_many([prompt])[0]
@@ -153,3 +192,9 @@ class ScopeStage:
     def read(self, question: Question, snapshot: MemorySnapshot) -> Asked:
         """Reads the query in its conversation. Raises NotFound for an unknown namespace."""
         return query_text(question, snapshot.space(question.routing.namespace).subjects.find)
+
+
+def mention_of(edit: Edit, text: str) -> str:
+    """Returns the longest of an edit's names that stands in a text; "" for none."""
+    names = make_subject_matcher().apply([(1, (edit.subject, *edit.aliases))], [])
+    return max((mention.surface for mention in names.find(text)), key=len, default="")

@@ -136,6 +136,33 @@ def test_a_better_hit_that_they_do_not_hold_takes_its_path_without_the_held_ones
     assert route.rejections[0].reason is RejectReason.CONSOLIDATED
 
 
+@given(scores, st.sets(st.integers(0, 11)))
+def test_a_corrected_edit_is_never_used_and_the_reason_counts_it(
+    decisions: list[ScopeDecision], numbers: set[int]
+) -> None:
+    in_scope = [d for d in decisions if d.accepted]
+    outdated = {
+        d.candidate.edit.id for d in in_scope[1:] if int(d.candidate.edit.id[1:]) in numbers
+    }
+    route = choose_route(
+        decisions, policy=EditsPolicy.AUTO, path="p", edits_max=12, corrected=outdated
+    )
+    told = {r.decision.candidate.edit.id for r in route.rejections if r.reason.value == "corrected"}
+    assert told == outdated
+    assert len(route.hits) == len(in_scope) - len(outdated)
+    assert ("that a later one corrects" in route.reason) == bool(outdated)
+
+
+def test_weights_that_hold_a_corrected_edit_do_not_answer() -> None:
+    decisions = [held("old", 0.9), decision(0.7, name="new")]
+    route = choose_route(
+        decisions, policy=EditsPolicy.AUTO, path="p", edits_max=4, edition=2,
+        corrected={EditId("old")},
+    )  # fmt: skip
+    assert [hit.candidate.edit.id for hit in route.hits] == ["new"]
+    assert [r.reason for r in route.rejections] == [RejectReason.CORRECTED]
+
+
 @pytest.mark.parametrize("edition", [0, 1, 3])
 def test_an_edit_of_another_edition_is_routed_like_any_other(edition: int) -> None:
     route = auto([held("b", 0.9, edition=2)], edition=edition)

@@ -40,6 +40,7 @@ class RejectReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REJECT_REASON_OUTRANKED: _ClassVar[RejectReason]
     REJECT_REASON_POLICY_OFF: _ClassVar[RejectReason]
     REJECT_REASON_CONSOLIDATED: _ClassVar[RejectReason]
+    REJECT_REASON_CORRECTED: _ClassVar[RejectReason]
 
 class BudgetSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -67,6 +68,7 @@ REJECT_REASON_NOT_FORCED: RejectReason
 REJECT_REASON_OUTRANKED: RejectReason
 REJECT_REASON_POLICY_OFF: RejectReason
 REJECT_REASON_CONSOLIDATED: RejectReason
+REJECT_REASON_CORRECTED: RejectReason
 BUDGET_SOURCE_UNSPECIFIED: BudgetSource
 BUDGET_SOURCE_REQUEST: BudgetSource
 BUDGET_SOURCE_NAMESPACE: BudgetSource

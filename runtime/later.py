@@ -1,0 +1,80 @@
+"""Which edits in scope have been corrected since, in other words.
+
+Two edits in force may answer one question: "The CEO of Acme is" Jane, and later "Acme is led by"
+Tom. Under the memory's exact rule they are no conflict (memory/conflicts.py), and score alone would
+say which of them answers, now the one and now the other. Here the later one counts, except where
+the earlier one's very prompt is asked: an edit that is in force answers its own words.
+
+Two edits answer one question when each one's prompt, asked as a query, is in the other's scope and
+their targets differ: the router's own judgement, in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from memory.conflicts import same_text
+from memory.record import Edit, EditId, Namespace, ScopeDecision
+from memory.snapshot import MemorySnapshot
+
+COMPARED_MAX = 4  # Edits in scope of one query that are compared with each other, the best ones.
+KEPT_MAX = 32_768  # Pairs of edits whose judgement is remembered.
+
+_Pair = tuple[Namespace, EditId, int, EditId, int]  # Ids and revisions, the earlier one's first.
+Asks = Callable[[Edit, Edit, MemorySnapshot], bool]
+"""Says whether the prompt of the first edit, asked as a query, is in the second one's scope."""
+
+
+class LaterCorrections:
+    """Finds the edits in scope that a later one speaks for. Thread-safe.
+
+    A pair costs two judgements the first time, and nothing after that.
+    """
+
+    def __init__(self, asks: Asks) -> None:
+        """Takes what judges; it must judge by the edits alone, as what it says is kept."""
+        self._asks = asks
+        self._lock = Lock()
+        self._known: dict[_Pair, bool] = {}
+
+    def find(
+        self,
+        namespace: Namespace,
+        text: str,
+        decisions: Sequence[ScopeDecision],
+        snapshot: MemorySnapshot,
+    ) -> dict[EditId, EditId]:
+        """Returns, by corrected edit, the later one; mostly empty.
+
+        `text` is the query as it is read, `decisions` are all candidates in any order.
+        """
+        accepted = sorted((d for d in decisions if d.accepted), key=lambda d: -d.score)
+        edits = [decision.candidate.edit for decision in accepted[:COMPARED_MAX]]
+        if len(edits) < 2:
+            return {}
+        said = {edit.id: snapshot.said_at(namespace, edit.id) for edit in edits}
+        edits.sort(key=lambda edit: -said[edit.id])
+        corrected: dict[EditId, EditId] = {}
+        for place, earlier in enumerate(edits):
+            if same_text(text, earlier.prompt):
+                continue
+            for later in edits[:place]:
+                if said[later.id] > said[earlier.id] and self._answer_one(earlier, later, snapshot):
+                    corrected[earlier.id] = later.id
+                    break
+        return corrected
+
+    def _answer_one(self, earlier: Edit, later: Edit, snapshot: MemorySnapshot) -> bool:
+        if same_text(earlier.target, later.target):
+            return False
+        pair = (earlier.namespace, earlier.id, earlier.revision, later.id, later.revision)
+        with self._lock:
+            known = self._known.get(pair)
+        if known is None:
+            known = self._asks(earlier, later, snapshot) and self._asks(later, earlier, snapshot)
+            with self._lock:
+                while len(self._known) >= KEPT_MAX:
+                    del self._known[next(iter(self._known))]
+                self._known[pair] = known
+        return known

@@ -1,0 +1,138 @@
+"""A later correction counts, also where it was made in other words; an edit keeps its own words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memory.edit_memory import EditMemory
+from memory.record import DEFAULT_NAMESPACE, Edit, EditDraft, EditId
+from memory.writes import EditChanges
+from runtime import later
+from runtime.question import Question, Routing
+from runtime.scoping import ScopeStage
+from tests.hash_encoder import HashEncoder
+from tests.memory_kit import open_memory
+from tests.overlap_kit import BOSS, LED, SEAT, SameQuestion, fact
+
+HEAD, HOME = "Who heads Acme?", "Where is Acme at home?"
+BOSS_OR_SEAT = "Tell me about the boss and the seat of Acme."
+
+
+class Asked(SameQuestion):
+    """Knows some more queries, and counts what it judges."""
+
+    calibrated = True
+
+    def __init__(self) -> None:
+        self.judged = 0
+
+    def _same(self, text: str, edit: Edit) -> bool:
+        self.judged += 1
+        known = {HEAD: ("boss", "led"), HOME: ("seat",), BOSS_OR_SEAT: ("boss", "led", "seat")}
+        if text in known:
+            return any(word in edit.prompt for word in known[text])
+        return super()._same(text, edit)
+
+
+class Published(Asked):
+    """A form that makes no promise about its scores."""
+
+    calibrated = False
+
+
+class Stage:
+    """A memory and the scope stage that reads it."""
+
+    def __init__(self, memory: EditMemory, classifier: Asked) -> None:
+        self.memory, self.classifier = memory, classifier
+        self.scope = ScopeStage(
+            encoder=HashEncoder(dimension=16), classifier=classifier, candidates=16,
+            error_budget=None, namespace_budgets={}, clock=time.perf_counter,
+        )  # fmt: skip
+
+    def add(self, draft: EditDraft) -> EditId:
+        return self.memory.create(draft).edits[0].id
+
+    def corrected(self, text: str) -> dict[EditId, EditId]:
+        """Returns what a query finds corrected, by what."""
+        question = Question(prompt=text, routing=Routing(namespace=DEFAULT_NAMESPACE))
+        return dict(self.scope.decide(question, self.memory.snapshot()).corrected)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with open_memory(tmp_path) as memory:
+        yield Stage(memory, Asked())
+
+
+def test_of_two_answers_to_one_question_the_later_counts(stage: Stage) -> None:
+    jane, tom = stage.add(fact(BOSS, "Jane")), stage.add(fact(LED, "Tom"))
+    assert {jane: tom} == stage.corrected(HEAD)
+    assert {jane: tom} == stage.corrected("Acme is led by")
+
+
+def test_an_edit_answers_its_own_words(stage: Stage) -> None:
+    stage.add(fact(BOSS, "Jane"))
+    stage.add(fact(LED, "Tom"))
+    assert {} == stage.corrected("The boss of Acme is")
+    assert {} == stage.corrected("the boss of  acme is:")
+
+
+def test_a_third_correction_counts_alone(stage: Stage) -> None:
+    jane, tom = stage.add(fact(BOSS, "Jane")), stage.add(fact(LED, "Tom"))
+    stage.memory.retire(jane)
+    ann = stage.add(fact(BOSS, "Ann"))
+    assert {tom: ann} == stage.corrected(HEAD)
+    stage.memory.retire(ann)
+    assert {} == stage.corrected(HEAD)
+
+
+def test_the_same_answer_and_another_question_correct_nothing(stage: Stage) -> None:
+    stage.add(fact(BOSS, "Jane"))
+    stage.add(fact(LED, "jane."))
+    stage.add(fact(SEAT, "Rome"))
+    assert {} == stage.corrected(HEAD)
+    assert {} == stage.corrected(BOSS_OR_SEAT)
+
+
+def test_who_says_it_anew_says_it_later_and_who_renames_it_does_not(stage: Stage) -> None:
+    jane, tom = stage.add(fact(BOSS, "Jane")), stage.add(fact(LED, "Tom"))
+    stage.memory.update(jane, EditChanges(author="somebody"))
+    assert {jane: tom} == stage.corrected(HEAD)
+    stage.memory.retire(jane)
+    stage.memory.restore(jane)
+    assert {jane: tom} == stage.corrected(HEAD)
+    stage.memory.update(jane, EditChanges(target="Joan"))
+    assert {tom: jane} == stage.corrected(HEAD)
+
+
+def test_a_pair_is_judged_once_until_it_changes(stage: Stage) -> None:
+    stage.add(fact(BOSS, "Jane"))
+    tom = stage.add(fact(LED, "Tom"))
+    stage.corrected(HEAD)
+    before = stage.classifier.judged
+    stage.corrected(HEAD)
+    assert 2 == stage.classifier.judged - before  # The query's own candidates.
+    stage.memory.update(tom, EditChanges(target="Tim"))
+    stage.corrected(HEAD)
+    assert 6 == stage.classifier.judged - before
+
+
+def test_what_is_remembered_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(later, "KEPT_MAX", 1)
+    ids = [stage.add(fact(prompt, target)) for prompt, target in ((BOSS, "A"), (LED, "B"))]
+    for name in ("C", "D", "E"):
+        stage.memory.update(ids[0], EditChanges(target=name))
+        assert {ids[1]: ids[0]} == stage.corrected(HEAD)
+
+
+def test_classifiers_as_published_are_left_alone(tmp_path: Path) -> None:
+    with open_memory(tmp_path) as memory:
+        published = Stage(memory, Published())
+        published.add(fact(BOSS, "Jane"))
+        published.add(fact(LED, "Tom"))
+        assert {} == published.corrected(HEAD)
