@@ -125,7 +125,7 @@ class Edit:
 class Overlap:
     """An edit in force that speaks to the same question as another one, with another answer.
 
-    The scope classifier's judgement: which of the two answers is up to score.
+    The scope classifier's judgement. What is in the scope of both, the later one answers.
     """
 
     edit: Edit  # The other one.

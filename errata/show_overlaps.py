@@ -24,12 +24,14 @@ def show_overlaps(screen: Screen, written: Written, *, dry_run: bool) -> None:
     first = reference(written.overlaps[0].edit)
     if dry_run:
         screen.note(
-            f"Once both are in force, score decides which answers: errata edit show {first}"
+            "Once both are in force, the later one answers what both could, and each one its own "
+            f"words: errata edit show {first}"
         )
     else:
         screen.note(
-            "Which of them answers is up to score. To keep this one alone: errata edit retire "
-            f"{first}; to take it back: errata edit retire {reference(written.edit)}"
+            "What both could answer, the later one does, and each one its own words. To keep this "
+            f"one alone: errata edit retire {first}; to take it back: errata edit retire "
+            f"{reference(written.edit)}"
         )
 
 

@@ -1,12 +1,10 @@
 """Which edits in scope have been corrected since, in other words.
 
-Two edits in force may answer one question: "The CEO of Acme is" Jane, and later "Acme is led by"
-Tom. Under the memory's exact rule they are no conflict (memory/conflicts.py), and score alone would
-say which of them answers, now the one and now the other. Here the later one counts, except where
-the earlier one's very prompt is asked: an edit that is in force answers its own words.
-
-Two edits answer one question when each one's prompt, asked as a query, is in the other's scope and
-their targets differ: the router's own judgement, in both directions.
+Two edits in force may overlap (runtime/overlaps.py), that is, answer one question: "The CEO of Acme
+is" Jane, and later "Acme is led by" Tom. Under the memory's exact rule they are no conflict
+(memory/conflicts.py), and score alone would say which of them answers, now the one and now the
+other. Here the later one counts for what is in the scope of both, except where the earlier one's
+very prompt is asked: an edit that is in force answers its own words.
 """
 
 from __future__ import annotations
@@ -22,19 +20,19 @@ COMPARED_MAX = 4  # Edits in scope of one query that are compared with each othe
 KEPT_MAX = 32_768  # Pairs of edits whose judgement is remembered.
 
 _Pair = tuple[Namespace, EditId, int, EditId, int]  # Ids and revisions, the earlier one's first.
-Asks = Callable[[Edit, Edit, MemorySnapshot], bool]
-"""Says whether the prompt of the first edit, asked as a query, is in the second one's scope."""
+OverlapJudge = Callable[[Edit, Edit, MemorySnapshot], bool]
+"""Says whether an edit and a later one answer one question; their targets differ."""
 
 
 class LaterCorrections:
     """Finds the edits in scope that a later one speaks for. Thread-safe.
 
-    A pair costs two judgements the first time, and nothing after that.
+    A pair costs one or two judgements the first time, and nothing after that.
     """
 
-    def __init__(self, asks: Asks) -> None:
+    def __init__(self, overlap: OverlapJudge) -> None:
         """Takes what judges; it must judge by the edits alone, as what it says is kept."""
-        self._asks = asks
+        self._overlap = overlap
         self._lock = Lock()
         self._known: dict[_Pair, bool] = {}
 
@@ -72,7 +70,7 @@ class LaterCorrections:
         with self._lock:
             known = self._known.get(pair)
         if known is None:
-            known = self._asks(earlier, later, snapshot) and self._asks(later, earlier, snapshot)
+            known = self._overlap(earlier, later, snapshot)
             with self._lock:
                 while len(self._known) >= KEPT_MAX:
                     del self._known[next(iter(self._known))]

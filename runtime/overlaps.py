@@ -1,9 +1,10 @@
 """Which edits in force speak to the same question as another edit, with another answer.
 
 Two edits overlap when the prompt of one, asked as a query, is in the scope of the other, and their
-targets differ. It is the router's own judgement, by the namespace's own threshold: which of the two
-answers such a query is up to score alone. So it errs as the router errs. Exact conflicts, the same
-subject and prompt, are the memory's business (memory/conflicts.py) and never both in force.
+targets differ. It is the router's own judgement, by the namespace's own threshold, so it errs as
+the router errs. What is in the scope of both, the later one answers (runtime/later.py). Exact
+conflicts, the same subject and prompt, are the memory's business (memory/conflicts.py) and never
+both in force.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ from dataclasses import dataclass
 
 from memory.conflicts import same_text
 from memory.errors import NotFound
-from memory.parts import make_subject_matcher
 from memory.record import Candidate, Edit, Query, ScopeDecision, Vector
-from memory.snapshot import MemorySnapshot, SubjectView, is_live
-from runtime.scoping import ScopeStage
+from memory.snapshot import MemorySnapshot, is_live
+from runtime.scoping import REVERSED_FROM, ScopeStage, mention_of
 
 REVERSED_MAX = 8  # Prompts of other edits that are asked of one edit, at most.
-REVERSED_FROM = 0.1  # Of the threshold: what scores less is not asked the other way round.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +97,9 @@ class OverlapFinder:
         self, edit: Edit, vector: Vector, others: Sequence[Candidate], snapshot: MemorySnapshot
     ) -> Iterator[Overlap]:
         """Asks the prompts of other edits of this edit alone; yields those in its scope."""
-        matcher = make_subject_matcher()
-        names = matcher.apply([(1, (edit.subject, *edit.aliases))], [])
         asked = 0
         for other in others:
-            mention = _mention(names, other.edit.prompt)
+            mention = mention_of(edit, other.edit.prompt)
             if not (mention or other.by_subject):
                 continue
             if asked == self._reversed_max:
@@ -111,16 +108,7 @@ class OverlapFinder:
             told = snapshot.vector(edit.namespace, other.edit.id)
             if told is None:
                 continue
-            alone = Candidate(
-                edit=edit,
-                cosine=float(told @ vector),
-                rank=0,
-                by_vector=True,
-                by_subject=bool(mention),
-                mention=mention,
-            )
-            query = Query(text=other.edit.prompt, vector=told)
-            (decision,) = self._scope.judge_given(edit.namespace, query, [alone])
+            decision = self._scope.judge_prompt(other.edit, edit, (told, vector), mention)
             if decision.accepted:
                 yield Overlap(
                     edit=other.edit,
@@ -138,8 +126,3 @@ def _stands(edit: Edit, snapshot: MemorySnapshot) -> bool:
     """Whether the memory holds the edit with this very prompt, so that its vector is the edit's."""
     held = snapshot.get(edit.namespace, edit.id)
     return held is not None and is_live(held) and held.prompt == edit.prompt
-
-
-def _mention(names: SubjectView, text: str) -> str:
-    """Returns the longest of the names that stands in a text; "" for none."""
-    return max((mention.surface for mention in names.find(text)), key=len, default="")

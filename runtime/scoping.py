@@ -28,6 +28,8 @@ from memory.snapshot import MemorySnapshot
 from runtime.later import LaterCorrections
 from runtime.question import Asked, Question, Routing, query_text
 
+REVERSED_FROM = 0.1  # Of the threshold: what scores less is not asked the other way round.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoped:
@@ -62,7 +64,7 @@ class ScopeStage:
         self._namespace_budgets = dict(namespace_budgets)
         self._clock = clock
         # Forms of SERAC and the like are left as they were published.
-        self._later = LaterCorrections(self._asks) if classifier.calibrated else None
+        self._later = LaterCorrections(self._overlap) if classifier.calibrated else None
 
     def budget(self, routing: Routing) -> ErrorBudget:
         """The budget in force: the request's, the namespace's, the server's, the classifier's."""
@@ -166,13 +168,20 @@ class ScopeStage:
         (decision,) = self.judge_given(edit.namespace, query, [alone])
         return decision
 
-    def _asks(self, asking: Edit, edit: Edit, snapshot: MemorySnapshot) -> bool:
-        """Whether the prompt of an edit in force is in the scope of another one."""
-        asked, own = (snapshot.vector(one.namespace, one.id) for one in (asking, edit))
-        if asked is None or own is None:
+    def _overlap(self, earlier: Edit, later: Edit, snapshot: MemorySnapshot) -> bool:
+        """Whether either one's prompt is in the other's scope, as is told of a write.
+
+        The earlier one is not asked about by its prompt if the later one's is turned down outright.
+        """
+        first, last = (snapshot.vector(edit.namespace, edit.id) for edit in (earlier, later))
+        if first is None or last is None:
             return False
-        mention = mention_of(edit, asking.prompt)
-        return self.judge_prompt(asking, edit, (asked, own), mention).accepted
+        mention = mention_of(earlier, later.prompt)
+        judged = self.judge_prompt(later, earlier, (last, first), mention)
+        if judged.accepted or judged.score < REVERSED_FROM * judged.threshold:
+            return judged.accepted
+        mention = mention_of(later, earlier.prompt)
+        return self.judge_prompt(earlier, later, (first, last), mention).accepted
 
     def encode(self, prompt: str) -> Vector:
         """Returns the vector (d,) that the prompt of an edit would be stored with."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from memory.edit_memory import EditMemory
-from memory.record import DEFAULT_NAMESPACE, Edit, EditDraft, EditId
+from memory.record import DEFAULT_NAMESPACE, Candidate, Edit, EditDraft, EditId, Query
 from memory.writes import EditChanges
 from runtime import later
 from runtime.question import Question, Routing
@@ -119,7 +119,25 @@ def test_a_pair_is_judged_once_until_it_changes(stage: Stage) -> None:
     assert 2 == stage.classifier.judged - before  # The query's own candidates.
     stage.memory.update(tom, EditChanges(target="Tim"))
     stage.corrected(HEAD)
-    assert 6 == stage.classifier.judged - before
+    assert 5 == stage.classifier.judged - before
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "corrects"),
+    [(0.9, 0.0, True), (0.2, 0.9, True), (0.2, 0.2, False), (0.01, 0.9, False)],
+)
+def test_either_prompt_in_the_others_scope_will_do_unless_it_is_out_of_the_question(
+    tmp_path: Path, forward: float, backward: float, *, corrects: bool
+) -> None:
+    class OneWay(Asked):
+        def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
+            told = {"Acme is led by": forward, "The boss of Acme is": backward, HEAD: 0.9}
+            return [told[query.text] for _ in candidates]
+
+    with open_memory(tmp_path) as memory:
+        stage = Stage(memory, OneWay())
+        jane, tom = stage.add(fact(BOSS, "Jane")), stage.add(fact(LED, "Tom"))
+        assert ({jane: tom} if corrects else {}) == stage.corrected(HEAD)
 
 
 def test_what_is_remembered_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
