@@ -6,6 +6,8 @@ an edited subject, so that the default classifier reads a pair for each. It read
 is encoded; the time of both together is under "encode". Bulk edits carry jittered real vectors
 (benchmarks/made_up.py), but those that are asked about have real ones; queries are encoded for real
 and all differ, so that no cache answers them. The engine only tokenizes: nothing is generated.
+Edits are prepared first, as a server does in the background; with `--unprepared` each by the first
+query that finds it, and with `--while-preparing` beside the queries.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import islice, product
 from pathlib import Path
 
 from benchmarks.made_up import JitteredEncoder, edits, encoded_edits, named_questions, questions
 from benchmarks.report import percentiles, print_table, write_json
+from classifiers.scope import Preparing, ScopeClassifier
 from evaluation.machine import describe_machine
 from memory.edit_memory import EditMemory
 from memory.encoder import MiniLmEncoder
@@ -28,11 +32,14 @@ from runtime.build import CLASSIFIERS, model_folder, named
 from runtime.config import RoutingSection
 from runtime.engine.transformers_engine import TransformersEngine
 from runtime.paths.in_context import InContextPath
+from runtime.preparing import EditPreparer
 from runtime.query_runner import QueryRunner
 from runtime.question import Question
 
 STAGES = ("encode_ms", "retrieve_ms", "scope_ms", "prepare_ms", "total_ms")
 BATCH = 2000
+PREPARED_S_MAX = 600.0
+PREPARED, UNPREPARED, WHILE_PREPARING = "prepared", "unprepared", "while preparing"
 KINDS = {"mixed": questions, "named": named_questions}
 
 
@@ -58,8 +65,18 @@ async def ask(runner: QueryRunner, prompts: Sequence[str], callers: int) -> list
     return found
 
 
+def prepare(memory: EditMemory, classifier: ScopeClassifier, how: str, closers: ExitStack) -> None:
+    """Prepares the memory's edits, begins to, or leaves them as they are."""
+    if how == UNPREPARED or not isinstance(classifier, Preparing):
+        return
+    preparer = EditPreparer(memory, classifier)
+    closers.callback(preparer.close)
+    if how == PREPARED:
+        assert preparer.wait_for(memory.snapshot().sequence, PREPARED_S_MAX), "it takes too long"
+
+
 def measure(
-    sizes: Sequence[int], queries: int, model: str, scope: str, dtype: str
+    sizes: Sequence[int], queries: int, model: str, scope: str, dtype: str, *, how: str
 ) -> tuple[list[dict[str, object]], str]:
     """One row per size, kind of queries and number of callers; then how the encoder computed."""
     encoder = MiniLmEncoder(device="cpu", threads=1, dtype=dtype)
@@ -67,21 +84,26 @@ def measure(
     engine = TransformersEngine.load(model_folder(model), device="cpu")
     rows: list[dict[str, object]] = []
     for size in sizes:
-        with tempfile.TemporaryDirectory(prefix="errata-bench-") as directory:
+        with (
+            tempfile.TemporaryDirectory(prefix="errata-bench-") as directory,
+            ExitStack() as closers,
+        ):
             memory = EditMemory.open(Path(directory) / "data", encoder=jittered)
             encoded = encoded_edits()
             known = {draft.prompt for draft in encoded}
             more = (draft for draft in edits(size) if draft.prompt not in known)
             drafts = [*encoded, *islice(more, size - len(encoded))]
             seconds = fill(memory, drafts)
+            classifier = named(CLASSIFIERS, scope, "--scope")(encoder)
             runner = QueryRunner(
                 engine=engine,
                 memory=memory,
                 encoder=encoder,
-                classifier=named(CLASSIFIERS, scope, "--scope")(encoder),
+                classifier=classifier,
                 paths={"in_context": InContextPath(engine)},
             )
             asyncio.run(ask(runner, questions(30, encoded, seed=99), 1))  # Warm-up.
+            prepare(memory, classifier, how, closers)
             for kind, callers in product(KINDS, (1, 8)):
                 prompts = KINDS[kind](queries, encoded, seed=size + callers)
                 timings = asyncio.run(ask(runner, prompts, callers))
@@ -91,12 +113,13 @@ def measure(
                     row[f"{stage.removesuffix('_ms')} p50"] = found["p50_ms"]
                     row[f"{stage.removesuffix('_ms')} p99"] = found["p99_ms"]
                 rows.append({**row, "fill s": round(seconds, 1)})
+            closers.close()
             runner.close()
             memory.close()
     engine.close()
-    how = encoder.described
+    computed = encoder.described
     encoder.close()
-    return rows, how
+    return rows, computed
 
 
 def main() -> None:
@@ -108,14 +131,30 @@ def main() -> None:
     scope = RoutingSection().classifier
     parser.add_argument("--scope", default=scope, help=f"a scope classifier by name ({scope})")
     parser.add_argument("--dtype", default="auto", help="of the encoder (auto)")
+    for word in (UNPREPARED, WHILE_PREPARING):
+        flag = f"--{word.replace(' ', '-')}"
+        parser.add_argument(flag, dest="how", action="store_const", const=word, default=PREPARED)
     options = parser.parse_args()
     machine = describe_machine()
     sizes = [int(size) for size in options.sizes.split(",")]
-    rows, how = measure(sizes, options.queries, options.model, options.scope, options.dtype)
+    rows, computed = measure(
+        sizes,
+        options.queries,
+        options.model,
+        options.scope,
+        options.dtype,
+        how=options.how,
+    )
     print(machine)
-    title = f"Routing by {options.scope}, milliseconds by stage (encoder on 1 thread, {how})"
-    print_table(title, rows)
-    figures = {"queries": options.queries, "scope": options.scope, "encoder": how, "rows": rows}
+    told = f"edits {options.how}, encoder on 1 thread, {computed}"
+    print_table(f"Routing by {options.scope}, milliseconds by stage ({told})", rows)
+    figures = {
+        "queries": options.queries,
+        "scope": options.scope,
+        "encoder": computed,
+        "edits": options.how,
+        "rows": rows,
+    }
     print(f"written: {write_json('route', figures)}")
 
 

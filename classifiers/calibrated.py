@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.calibration import Floats, apply_isotonic
-from classifiers.features import FEATURES, features
+from classifiers.features import EDITS_KEPT_MAX, FEATURES, features, prepare_edit
 from classifiers.relation import FrameEncoder
 from classifiers.relation_net import RelationNet, net_from_record
 from classifiers.trees import TreeEnsemble, ensemble_from_record
 from memory.errors import InvalidInput, StartupError
-from memory.record import Candidate, Query
+from memory.record import Candidate, Edit, Query
 
 if TYPE_CHECKING:
     from memory.contracts import Encoder
@@ -49,6 +49,8 @@ class CalibratedFeatureClassifier:
     It needs an encoder: the frames of a query that mentions an edit's subject are encoded anew.
     """
 
+    prepared_max = EDITS_KEPT_MAX
+
     def __init__(self, encoder: Encoder, weights: FeatureWeights) -> None:
         self._weights = weights
         self._frames = FrameEncoder(encoder)
@@ -72,6 +74,10 @@ class CalibratedFeatureClassifier:
     def version(self) -> str:
         """A hash of the weights file."""
         return self._weights.version
+
+    def prepare(self, edit: Edit) -> None:
+        """Does what cheap features need of an edit alone."""
+        prepare_edit(edit)
 
     def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
         """Returns the probability of "in scope" for each candidate, in their order."""

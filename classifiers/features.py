@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifiers.mention import (
+    Name,
     Place,
     Text,
     find_subject,
@@ -25,6 +26,7 @@ from classifiers.mention import (
     is_covered,
     names_in,
     prepare,
+    prepare_name,
     titled,
 )
 from classifiers.relation import FrameEncoder
@@ -137,7 +139,8 @@ _REFERRING = _PRONOUNS | {"him", "them", "theirs", "hers", "himself", "herself",
 _WORD = re.compile(r"\w+")
 _SUFFIXES = ("ings", "ing", "ation", "ions", "ion", "ers", "er", "ors", "or", "ed", "es", "s", "e")
 _STEM_LETTERS_MIN = 4
-_EDITS_KEPT_MAX = 8192
+EDITS_KEPT_MAX = 32_768  # Prepared edits that are kept, some 3 kB each: 100 MB.
+_FRAMES_KEPT_MAX = 4096  # Of edits, which share them: many prompts differ in the subject alone.
 OTHER_NAMES_MAX = 5
 SENTENCES_AFTER_MAX = 5
 
@@ -158,7 +161,7 @@ class Frame:
 class PreparedEdit:
     """What an edit's texts yield, once for all queries."""
 
-    surfaces: tuple[Text, ...]
+    surfaces: tuple[Name, ...]
     frame: Frame
     statement: str  # The prompt frame with the target filled in.
     prompt_words: frozenset[str]
@@ -224,22 +227,22 @@ def prepare_edit(edit: Edit) -> PreparedEdit:
     return _prepared(edit.subject, edit.aliases, edit.prompt, edit.target, edit.former or "")
 
 
-@lru_cache(maxsize=_EDITS_KEPT_MAX)
+@lru_cache(maxsize=EDITS_KEPT_MAX)
 def _prepared(
     subject: str, aliases: tuple[str, ...], prompt: str, target: str, former: str
 ) -> PreparedEdit:
-    surfaces = tuple(prepare(name) for name in (subject, *aliases))
+    surfaces = tuple(prepare_name(name) for name in (subject, *aliases))
     text = prepare(prompt)
     at = prompt.find(subject) if len(text.text) == len(prompt) else -1
     exact = (
         titled(text, Place(at, at + len(subject), 1.0)) if at >= 0 else find_subject(text, surfaces)
     )
     # The whole prompt is the edit's focus: its first sentence asks as much as its last.
-    whole = Text(text.text, text.words, text.folded, (0,))
+    whole = Text(text.text, text.folded, one_sentence=True)
     frame = frame_of(whole, exact)
     return PreparedEdit(
         surfaces=surfaces,
-        frame=_frame(frame),
+        frame=_told(frame),
         statement=f"{frame.rstrip()} {target.strip()}"[: 2 * 400],
         prompt_words=frozenset(text.folded),
         target=folded_words(target),
@@ -266,14 +269,24 @@ def _sight(text: Text, candidate: Candidate) -> Sighting:
     return Sighting(edit, place, _frame(frame_of(text, place)))
 
 
+@lru_cache(maxsize=_FRAMES_KEPT_MAX)
+def _told(text: str) -> Frame:
+    return _compared(text)
+
+
 @lru_cache(maxsize=256)
 def _frame(text: str) -> Frame:
+    return _compared(text)
+
+
+def _compared(text: str) -> Frame:
     words = [word.casefold() for word in _WORD.findall(text)]
     folded = f" {' '.join(words)} "
     return Frame(
         text=text,
-        stems=frozenset(_stem(word) for word in words if word not in _STOP),
-        trigrams=frozenset(folded[at : at + 3] for at in range(len(folded) - 2)),
+        # Copied from sets, which takes half the bytes of filling them one by one.
+        stems=frozenset({_stem(word) for word in words if word not in _STOP}),
+        trigrams=frozenset({folded[at : at + 3] for at in range(len(folded) - 2)}),
         words=len(words),
         asks=next((_QUESTION[word] for word in words if word in _QUESTION), ""),
         denies=not _DENIALS.isdisjoint(words),
@@ -309,7 +322,8 @@ def _fill(
 def _fill_frame(row: list[float], sighting: Sighting) -> None:
     asked, told = sighting.frame, sighting.edit.frame
     shared = len(asked.stems & told.stems)
-    row[COLUMN["frame_jaccard"]] = shared / max(1, len(asked.stems | told.stems))
+    either = len(asked.stems) + len(told.stems) - shared
+    row[COLUMN["frame_jaccard"]] = shared / max(1, either)
     row[COLUMN["prompt_covered"]] = shared / max(1, len(told.stems))
     row[COLUMN["query_covered"]] = shared / max(1, len(asked.stems))
     both = len(asked.trigrams) + len(told.trigrams)
@@ -369,6 +383,8 @@ def _contains(words: tuple[str, ...], wanted: tuple[str, ...]) -> float:
 
 
 def _stem(word: str) -> str:
+    if not word.endswith(_SUFFIXES):
+        return word
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= _STEM_LETTERS_MIN:
             return word[: -len(suffix)]

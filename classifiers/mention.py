@@ -51,12 +51,21 @@ _LAST_WORD = re.compile(r"(\w+)[ -]$")
 
 @dataclass(frozen=True)
 class Text:
-    """A text prepared once: places of its words, the words folded, starts of its sentences."""
+    """A text with its words folded; the rest is computed when it is first asked for."""
 
     text: str
-    words: tuple[tuple[int, int], ...]
-    folded: tuple[str, ...]  # Without case and accents.
-    starts: tuple[int, ...]  # Character offsets where sentences begin, 0 first.
+    folded: tuple[str, ...]  # Words without case and accents.
+    one_sentence: bool = False  # To be read as one, whatever ends in it.
+
+    @cached_property
+    def words(self) -> tuple[tuple[int, int], ...]:
+        """Where the words stand, as character offsets [start, end)."""
+        return tuple(match.span() for match in _WORD.finditer(self.text))
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Character offsets where sentences begin, 0 first."""
+        return (0,) if self.one_sentence else _sentence_starts(self.text)
 
     @cached_property
     def content(self) -> frozenset[str]:
@@ -73,20 +82,17 @@ class Text:
         """The folded words, spelled-out umlauts as letters."""
         return frozenset(map(short_vowels, self.folded))
 
-    @cached_property
-    def name(self) -> tuple[str, ...]:
-        """Of a name: its folded words without the titles before them."""
-        return tuple(untitled(self.folded))
 
-    @cached_property
-    def core(self) -> frozenset[str]:
-        """Of a name: the spellings that are no title and no joiner."""
-        return frozenset(short_vowels(word) for word in self.name if word not in JOINERS)
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A subject or an alias, prepared once to be looked for in texts."""
 
-    @cached_property
-    def letters(self) -> str:
-        """Of a name: its words without titles and blanks."""
-        return "".join(self.name)
+    text: str
+    folded: tuple[str, ...]  # Its words without case and accents.
+    content: frozenset[str]  # Those that are no JOINERS.
+    initials: frozenset[str]  # The first letters of the words.
+    core: frozenset[str]  # Spellings of the words that are no title and no joiner.
+    letters: str  # The words without titles and blanks.
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +107,21 @@ class Place:
 
 def prepare(text: str) -> Text:
     """Prepares a text; of one beyond TEXT_CHARS_MAX characters only the end is kept."""
-    text = text[-TEXT_CHARS_MAX:]
-    words = tuple(match.span() for match in _WORD.finditer(text))
-    return Text(text, words, folded_words(text), _sentence_starts(text))
+    return Text(text[-TEXT_CHARS_MAX:], folded_words(text))
+
+
+def prepare_name(text: str) -> Name:
+    """Prepares a name; of one beyond TEXT_CHARS_MAX characters only the end is kept."""
+    folded = folded_words(text)
+    words = untitled(folded)
+    return Name(
+        text=text[-TEXT_CHARS_MAX:],
+        folded=folded,
+        content=frozenset(folded) - JOINERS,
+        initials=frozenset([word[0] for word in folded]),
+        core=frozenset([short_vowels(word) for word in words if word not in JOINERS]),
+        letters="".join(words),
+    )
 
 
 def folded_words(text: str) -> tuple[str, ...]:
@@ -114,7 +132,7 @@ def folded_words(text: str) -> tuple[str, ...]:
     return tuple(map(fold_word, _WORD.findall(text)))
 
 
-def find_subject(query: Text, surfaces: tuple[Text, ...], mention: str = "") -> Place | None:
+def find_subject(query: Text, surfaces: tuple[Name, ...], mention: str = "") -> Place | None:
     """Returns the last and fullest mention of any of the surfaces, or None.
 
     `mention` is what the subject matcher found, if anything. Otherwise case does not matter, and
@@ -136,7 +154,7 @@ def find_subject(query: Text, surfaces: tuple[Text, ...], mention: str = "") -> 
     return None if best is None else titled(query, best)
 
 
-def _is_absent(query: Text, surface: Text) -> bool:
+def _is_absent(query: Text, surface: Name) -> bool:
     """Whether a quick look shows that no form or part of a name stands there, as of most edits."""
     if not surface.core or not query.content.isdisjoint(surface.content):
         return False
@@ -162,7 +180,7 @@ def titled(query: Text, place: Place) -> Place:
         if before is None or start in query.starts or not _is_title(*before.groups()):
             break
         start = before.start(1)
-    return replace(place, start=start)
+    return place if start == place.start else replace(place, start=start)
 
 
 def _is_title(word: str, dot: str) -> bool:
@@ -199,7 +217,7 @@ def is_covered(query: Text, place: Place) -> bool:
     return place.start - len(before.group(0)) not in query.starts
 
 
-def missing_likeness(query: Text, place: Place, surface: Text) -> float:
+def missing_likeness(query: Text, place: Place, surface: Name) -> float:
     """Returns how alike the words missing of a name are to the words beside its mention, 0 to 1.
 
     Near 1 for a slip of the finger ("Hristo Stoichhkov"), near 0 for another name that shares a
@@ -219,7 +237,7 @@ def missing_likeness(query: Text, place: Place, surface: Text) -> float:
     return sum(best) / len(best) if best else 1.0
 
 
-def missing_slips(query: Text, place: Place, surface: Text) -> int:
+def missing_slips(query: Text, place: Place, surface: Name) -> int:
     """Returns how many slips of the finger would make a name of what stands there, capped.
 
     Of the missing word that needs most of them, to the nearest word beside the mention: 1 for
@@ -239,7 +257,7 @@ def missing_slips(query: Text, place: Place, surface: Text) -> int:
     return worst
 
 
-def number_differs(query: Text, place: Place, surface: Text) -> bool:
+def number_differs(query: Text, place: Place, surface: Name) -> bool:
     """Whether a number makes another name of a mention: "Windows 8" of Windows 98 or of Windows.
 
     A number of the name that does not stand there, or one that follows and is not the name's.
@@ -267,7 +285,7 @@ def tail_of(query: Text, place: Place) -> str:
 
 
 def _missing_and_beside(
-    query: Text, place: Place, surface: Text
+    query: Text, place: Place, surface: Name
 ) -> tuple[list[str], tuple[str, ...] | None]:
     """Returns the words of a name that a mention lacks, and those beside it; None if none stand."""
     inside = [
@@ -301,7 +319,7 @@ def _is_name(word: str) -> bool:
     return word[0].isupper() and word != "I"
 
 
-def _find_whole(query: Text, surface: Text) -> Place | None:
+def _find_whole(query: Text, surface: Name) -> Place | None:
     wanted, length = surface.folded, len(surface.folded)
     if not length:
         return None
@@ -323,7 +341,7 @@ def _is_said(text: str, start: int, end: int, name: str) -> bool:
     return len(word) >= least and (word[0].isupper() or text.islower())
 
 
-def _find_variant(query: Text, surface: Text) -> Place | None:
+def _find_variant(query: Text, surface: Name) -> Place | None:
     span = variant_span(query.text, query.words, query.folded, surface.folded)
     if span is None:
         return None
@@ -334,7 +352,7 @@ def _find_variant(query: Text, surface: Text) -> Place | None:
     return Place(query.words[first][0], query.words[last][1], share, variant=True)
 
 
-def _find_partial(query: Text, surface: Text) -> Place | None:
+def _find_partial(query: Text, surface: Name) -> Place | None:
     content = surface.content
     present = [index for index, word in enumerate(query.folded) if word in content]
     if len(content) < 2 or not present:

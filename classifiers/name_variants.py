@@ -276,7 +276,7 @@ def _same(one: str, other: str, *, initials: bool = True) -> bool:
 
 def short_vowels(word: str) -> str:
     """Returns a word with "ae", "oe" and "ue" as the letters that an umlaut is folded to."""
-    return _UMLAUT.sub("", word)
+    return _UMLAUT.sub("", word) if "e" in word else word  # Most of the time is the call's.
 
 
 def _is_short(one: str, other: str) -> bool:

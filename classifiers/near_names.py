@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from classifiers.mention import Text, find_subject, prepare
+from classifiers.mention import Text, find_subject, prepare, prepare_name
 from classifiers.name_variants import slips
 from classifiers.phrasebook import Phrasebook
 
@@ -45,7 +45,7 @@ class NearTexts:
 
     def near(self, name: str, random: Random, count: int) -> list[str]:
         """Returns at most `count` texts in which a part of the name is mentioned."""
-        wanted = prepare(name)
+        wanted = prepare_name(name)
         numbers: set[int] = set()
         for word in {*wanted.folded, *self._one_slip_away(wanted.folded)}:
             held = self._by_word.get(word, [])

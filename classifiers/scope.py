@@ -72,6 +72,23 @@ class Foreseeing(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """What a classifier has besides when part of its work needs an edit alone, and is kept.
+
+    That part is then done before a query has the edit for a candidate.
+    """
+
+    @property
+    def prepared_max(self) -> int:
+        """How many prepared edits are kept: those that were prepared or scored last."""
+        ...
+
+    def prepare(self, edit: Edit) -> None:
+        """Does what a score needs of the edit alone. Changes no score; raises nothing."""
+        ...
+
+
+@runtime_checkable
 class Budgeted(Protocol):
     """What a classifier has besides when its own threshold keeps an error budget."""
 

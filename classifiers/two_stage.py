@@ -25,6 +25,7 @@ from classifiers.calibration import Curve, Floats, ReliabilityBin, curve_from_re
 from classifiers.cross_encoder import WEIGHTS_FILE as CROSS_FILE
 from classifiers.cross_encoder import CrossEncoder
 from classifiers.cross_pairs import MARK, edit_side
+from classifiers.features import EDITS_KEPT_MAX
 from classifiers.scope import Foreseen
 from classifiers.trees import TreeEnsemble, ensemble_from_record
 from classifiers.two_stage_features import (
@@ -35,6 +36,7 @@ from classifiers.two_stage_features import (
     judged_rows,
     pair_of,
     pair_texts,
+    prepare_rows,
 )
 from memory.conflicts import same_text
 from memory.errors import StartupError
@@ -80,6 +82,7 @@ class TwoStageClassifier:
 
     name = "two-stage-v1"
     calibrated = True
+    prepared_max = EDITS_KEPT_MAX
 
     def __init__(
         self, weights: TwoStageWeights, cross: PairJudge, *, pairs_max: int = PAIRS_MAX
@@ -117,6 +120,10 @@ class TwoStageClassifier:
     def reliability(self) -> tuple[ReliabilityBin, ...]:
         """The reliability diagram on the split that thresholds were chosen on."""
         return self._weights.reliability
+
+    def prepare(self, edit: Edit) -> None:
+        """Does what stage one needs of an edit alone."""
+        prepare_rows(edit)
 
     def foresee(self, text: str, mentioned: Sequence[tuple[Edit, str]]) -> Foreseen:
         """Returns the cross-encoder's log-odds of the pairs that are probably in the grey band."""

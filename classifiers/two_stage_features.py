@@ -16,8 +16,15 @@ import numpy.typing as npt
 
 from classifiers.calibration import Floats
 from classifiers.cross_pairs import MARK, edit_side
-from classifiers.features import COLUMN, features, prepare_edit, tail_beside
+from classifiers.features import (
+    COLUMN,
+    EDITS_KEPT_MAX,
+    features,
+    prepare_edit,
+    tail_beside,
+)
 from classifiers.mention import (
+    Name,
     Place,
     Text,
     find_subject,
@@ -57,7 +64,6 @@ CHEAP_RISING = (
 FALLING = (
     "mention_covered", "mention_inside_other", "missing_slips", "tail_asks", "number_differs",
 )  # fmt: skip
-PROMPTS_KEPT_MAX = 8192
 _COLUMNS = [COLUMN[name] for name in PLAIN]
 _SHARE = PLAIN.index("mention_share")
 _SLIPS = MENTION.index("missing_slips")
@@ -112,7 +118,13 @@ def is_verbatim(query: Query, candidates: Sequence[Candidate]) -> npt.NDArray[np
     return np.array([asked == _normalised(c.edit.prompt) for c in candidates], dtype=bool)
 
 
-@lru_cache(maxsize=PROMPTS_KEPT_MAX)
+def prepare_rows(edit: Edit) -> None:
+    """Does what `cheap_rows` and `is_verbatim` need of an edit alone; changes neither."""
+    prepare_edit(edit)
+    _normalised(edit.prompt)
+
+
+@lru_cache(maxsize=EDITS_KEPT_MAX)
 def _normalised(prompt: str) -> str:
     return normalise(prompt)
 
@@ -145,11 +157,11 @@ def _pair(text: Text, edit: Edit, mention: str) -> tuple[str, str] | None:
     return edit_side(_prompt_frame(edit, surfaces), edit.target), frame
 
 
-def _prompt_frame(edit: Edit, surfaces: tuple[Text, ...]) -> str:
+def _prompt_frame(edit: Edit, surfaces: tuple[Name, ...]) -> str:
     """Returns the edit's prompt with its subject as MARK; all of it, its first sentence too."""
     at = edit.prompt.find(edit.subject)
     text = prepare(edit.prompt)
-    whole = Text(text.text, text.words, text.folded, (0,))
+    whole = Text(text.text, text.folded, one_sentence=True)
     if at >= 0 and len(text.text) == len(edit.prompt):
         place = titled(whole, Place(at, at + len(edit.subject), 1.0))
         return frame_of(whole, place, slot=MARK)

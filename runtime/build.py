@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from typing import TypeVar
 
 from classifiers.calibrated import CalibratedFeatureClassifier
-from classifiers.scope import ScopeClassifier
+from classifiers.scope import Preparing, ScopeClassifier
 from classifiers.serac import SeracCross, SeracEmbed
 from classifiers.subject_rule import CosineThreshold, SubjectRule
 from classifiers.two_stage import TwoStageClassifier
@@ -43,6 +43,7 @@ from runtime.paths.demonstrations import (
     load_demonstrations,
 )
 from runtime.paths.in_context import IN_CONTEXT, InContextPath, InContextSettings
+from runtime.preparing import EditPreparer
 from runtime.query_runner import QueryRunner, RoutingSettings
 
 T = TypeVar("T")
@@ -123,6 +124,7 @@ class Runtime:
     runner: QueryRunner
     counterfactual: Engine | None = None  # Of a model of its own; None: no such path, or on base.
     consolidator: Consolidator | None = None
+    preparer: EditPreparer | None = None  # None: the classifier keeps nothing of edits.
 
     def close(self, grace_s: float = 0.0) -> None:
         """Ends the parts in the order of their use; the memory is durable before this returns.
@@ -132,6 +134,8 @@ class Runtime:
         with ExitStack() as closers:
             closers.callback(self.encoder.close)
             closers.callback(self.memory.close)
+            if self.preparer is not None:
+                closers.callback(self.preparer.close)
             if self.consolidator is not None:
                 closers.callback(self.consolidator.close)
             closers.callback(self.runner.close)
@@ -342,4 +346,5 @@ def build_runtime(settings: Settings) -> Runtime:
         runner=runner,
         counterfactual=own,
         consolidator=consolidator,
+        preparer=EditPreparer(memory, classifier) if isinstance(classifier, Preparing) else None,
     )

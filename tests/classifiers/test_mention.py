@@ -18,6 +18,7 @@ from classifiers.mention import (
     names_in,
     number_differs,
     prepare,
+    prepare_name,
     tail_of,
 )
 
@@ -42,20 +43,20 @@ def test_the_frame_is_the_mentions_sentence_and_what_follows(
     query: str, subject: str, frame: str
 ) -> None:
     text = prepare(query)
-    place = find_subject(text, (prepare(subject),), subject if subject in query else "")
+    place = find_subject(text, (prepare_name(subject),), subject if subject in query else "")
     assert place is not None
     assert frame_of(text, place) == frame
 
 
 def test_part_of_a_name_is_a_partial_mention() -> None:
-    place = find_subject(prepare("What did Darrieux speak?"), (prepare("Danielle Darrieux"),))
+    place = find_subject(prepare("What did Darrieux speak?"), (prepare_name("Danielle Darrieux"),))
     assert place is not None
     assert 0 < place.share < 1
 
 
 @pytest.mark.parametrize("query", ["", "What of the king?", "danielle's", "D. speaks", "the of"])
 def test_too_little_of_a_name_is_no_mention(query: str) -> None:
-    assert find_subject(prepare(query), (prepare("Danielle of the Darrieux Castle"),)) is None
+    assert find_subject(prepare(query), (prepare_name("Danielle of the Darrieux Castle"),)) is None
 
 
 @pytest.mark.parametrize(
@@ -72,14 +73,14 @@ def test_too_little_of_a_name_is_no_mention(query: str) -> None:
 )
 def test_an_adjoining_capitalised_word_covers_a_mention(query: str, covered: bool) -> None:
     text = prepare(query)
-    place = find_subject(text, (prepare("Paris"),))
+    place = find_subject(text, (prepare_name("Paris"),))
     assert place is not None
     assert is_covered(text, place) is covered
 
 
 def test_other_names_leave_out_sentence_starts_and_the_mention() -> None:
     text = prepare("I know Rome. Does Messi live near Barcelona or Rosario?")
-    place = find_subject(text, (prepare("Messi"),))
+    place = find_subject(text, (prepare_name("Messi"),))
     assert names_in(text, focus_of(text, place), place) == {"barcelona", "rosario"}
 
 
@@ -87,7 +88,7 @@ def test_other_names_leave_out_sentence_starts_and_the_mention() -> None:
 @given(st.text(max_size=200), st.text(max_size=20))
 def test_any_text_has_a_frame_of_bounded_length(query: str, subject: str) -> None:
     text = prepare(query)
-    place = find_subject(text, (prepare(subject),))
+    place = find_subject(text, (prepare_name(subject),))
     assert len(frame_of(text, place)) <= FRAME_CHARS_MAX
     assert 0 <= focus_of(text, place) <= len(text.text)
 
@@ -95,7 +96,7 @@ def test_any_text_has_a_frame_of_bounded_length(query: str, subject: str) -> Non
 def test_only_the_end_of_a_huge_text_is_read() -> None:
     text = prepare("Messi. " * 100_000 + "Where is Paris?")
     assert len(text.text) == TEXT_CHARS_MAX
-    assert find_subject(text, (prepare("Paris"),)) is not None
+    assert find_subject(text, (prepare_name("Paris"),)) is not None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_only_the_end_of_a_huge_text_is_read() -> None:
 def test_the_words_missing_of_a_name_are_looked_for_beside_its_mention(
     query: str, low: float, high: float
 ) -> None:
-    text, name = prepare(query), prepare("Hristo Stoichkov")
+    text, name = prepare(query), prepare_name("Hristo Stoichkov")
     place = find_subject(text, (name,))
     assert place is not None
     assert low <= missing_likeness(text, place, name) <= high
@@ -124,7 +125,7 @@ def test_the_words_missing_of_a_name_are_looked_for_beside_its_mention(
     ],
 )
 def test_a_number_is_no_slip_of_another_one(name: str, query: str) -> None:
-    text, surface = prepare(query), prepare(name)
+    text, surface = prepare(query), prepare_name(name)
     place = find_subject(text, (surface,))
     assert place is not None
     assert missing_likeness(text, place, surface) == 0.0
@@ -144,7 +145,7 @@ def test_a_number_is_no_slip_of_another_one(name: str, query: str) -> None:
     ],
 )
 def test_slips_of_the_finger_are_counted(name: str, query: str, slips: int) -> None:
-    text, surface = prepare(query), prepare(name)
+    text, surface = prepare(query), prepare_name(name)
     place = find_subject(text, (surface,))
     assert place is not None
     assert missing_slips(text, place, surface) == slips
@@ -152,10 +153,10 @@ def test_slips_of_the_finger_are_counted(name: str, query: str, slips: int) -> N
 
 def test_the_tail_is_what_follows_the_sentence_of_the_last_mention() -> None:
     text = prepare("Riga lies in Latvia. Milan, in")
-    place = find_subject(text, (prepare("Riga"),))
+    place = find_subject(text, (prepare_name("Riga"),))
     assert place is not None
     assert tail_of(text, place) == "Milan, in"
-    place = find_subject(text, (prepare("Milan"),))
+    place = find_subject(text, (prepare_name("Milan"),))
     assert place is not None
     assert tail_of(text, place) == ""
 
@@ -174,7 +175,7 @@ def test_the_tail_is_what_follows_the_sentence_of_the_last_mention() -> None:
     ],
 )
 def test_a_number_makes_another_name(name: str, query: str, *, differs: bool) -> None:
-    text, surface = prepare(query), prepare(name)
+    text, surface = prepare(query), prepare_name(name)
     place = find_subject(text, (surface,))
     if place is None:  # Half of "Malcolm X" is there, or none of it.
         assert differs

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifiers.mention import find_subject, frame_of, is_covered, prepare
+from classifiers.mention import find_subject, frame_of, is_covered, prepare, prepare_name
 from classifiers.name_making import unaccented, vary_name
 from classifiers.name_variants import SLIPS_MAX, slips
 
@@ -16,7 +16,7 @@ from classifiers.name_variants import SLIPS_MAX, slips
 def found(name: str, text: str) -> str | None:
     """The form of the name that stands in the text, if one does."""
     prepared = prepare(text)
-    place = find_subject(prepared, (prepare(name),))
+    place = find_subject(prepared, (prepare_name(name),))
     return text[place.start : place.end] if place is not None and place.variant else None
 
 
@@ -85,7 +85,9 @@ def test_another_form_is_found_and_another_name_is_not(
 
 def test_the_frame_has_the_whole_form_replaced() -> None:
     text = prepare("The child of Lorna May Graham is")
-    assert "The child of it is" == frame_of(text, find_subject(text, (prepare("Lorna Graham"),)))
+    assert "The child of it is" == frame_of(
+        text, find_subject(text, (prepare_name("Lorna Graham"),))
+    )
 
 
 def test_the_last_form_counts() -> None:
@@ -114,7 +116,7 @@ def test_the_last_form_counts() -> None:
 )
 def test_titles_and_accents_are_of_a_mention(name: str, text: str, frame: str) -> None:
     prepared = prepare(text)
-    place = find_subject(prepared, (prepare(name),))
+    place = find_subject(prepared, (prepare_name(name),))
     assert frame == frame_of(prepared, place)
 
 
@@ -130,7 +132,7 @@ def test_titles_and_accents_are_of_a_mention(name: str, text: str, frame: str) -
     ],
 )
 def test_a_word_that_differs_by_more_than_an_accent_is_no_mention(name: str, text: str) -> None:
-    assert None is find_subject(prepare(text), (prepare(name),))
+    assert None is find_subject(prepare(text), (prepare_name(name),))
 
 
 NAMES = st.lists(
@@ -161,7 +163,7 @@ def test_the_quick_look_rules_out_no_form_of_a_name(
 ) -> None:
     spoken = joint.join(said)
     text = prepare(f"Where was {spoken.lower() if lower else spoken} born?")
-    surface = prepare(" ".join(name))
+    surface = prepare_name(" ".join(name))
     slow = find_subject(text, (surface,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("classifiers.mention._is_absent", lambda *_: False)
@@ -182,7 +184,7 @@ def test_a_title_makes_no_name_of_several_words_longer(
 ) -> None:
     # Not at the start of its sentence, where every word has a capital.
     prepared = prepare(f"They say {text}")
-    place = find_subject(prepared, (prepare(name),))
+    place = find_subject(prepared, (prepare_name(name),))
     assert place is not None
     assert covered == is_covered(prepared, place)
 
@@ -199,7 +201,7 @@ def test_what_is_made_of_a_name_is_found_as_that_name_or_as_a_part_of_it(
         return
     assert made.casefold() != name.casefold()
     text = prepare(f"The employer of {made} is")
-    place = find_subject(text, (prepare(name),))
+    place = find_subject(text, (prepare_name(name),))
     assert place is not None
     assert place.variant or place.share == 1 or "-" in name
 
@@ -238,7 +240,7 @@ def test_slips_are_symmetric_and_capped(one: str, other: str) -> None:
 def test_one_slip_leaves_a_name_of_one_word_recognisable(
     name: str, text: str, wanted: str | None
 ) -> None:
-    place = find_subject(prepare(text), (prepare(name),))
+    place = find_subject(prepare(text), (prepare_name(name),))
     if wanted is None:
         assert place is None or not place.variant
     else:
@@ -252,6 +254,6 @@ def test_one_slip_leaves_a_name_of_one_word_recognisable(
 def test_a_slip_made_in_a_name_of_one_word_is_found_again(name: str, seed: int) -> None:
     made = vary_name(name, Random(seed), person=False)
     if made is not None:
-        place = find_subject(prepare(f"Who knows {made} well?"), (prepare(name),))
+        place = find_subject(prepare(f"Who knows {made} well?"), (prepare_name(name),))
         assert place is not None
         assert place.variant
