@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from sys import intern
 
 import numpy as np
 import numpy.typing as npt
@@ -69,61 +70,13 @@ COLUMN = {name: index for index, name in enumerate(FEATURES)}
 
 _STOP = frozenset(
     {
-        "a",
-        "an",
-        "the",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "with",
-        "from",
-        "and",
-        "or",
-        "as",
-        "is",
-        "was",
-        "are",
-        "were",
-        "be",
-        "been",
-        "being",
-        "has",
-        "have",
-        "had",
-        "it",
-        "its",
-        "s",
-        "that",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "what",
-        "when",
-        "where",
-        "how",
-        "why",
-        "does",
-        "do",
-        "did",
-        "this",
-        "these",
-        "those",
-        "he",
-        "she",
-        "they",
-        "his",
-        "her",
-        "their",
-        "them",
-        "into",
-        "not",
+        "a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "with", "from", "and", "or",
+        "as", "is", "was", "are", "were", "be", "been", "being", "has", "have", "had", "it", "its",
+        "s", "that", "which", "who", "whom", "whose", "what", "when", "where", "how", "why", "does",
+        "do", "did", "this", "these", "those", "he", "she", "they", "his", "her", "their", "them",
+        "into", "not",
     }
-)
+)  # fmt: skip
 _QUESTION = {
     "who": "who",
     "whom": "who",
@@ -140,6 +93,8 @@ _WORD = re.compile(r"\w+")
 _SUFFIXES = ("ings", "ing", "ation", "ions", "ion", "ers", "er", "ors", "or", "ed", "es", "s", "e")
 _STEM_LETTERS_MIN = 4
 EDITS_KEPT_MAX = 32_768  # Prepared edits that are kept, some 3 kB each: 100 MB.
+_SHORT_CHARS_MAX = 160  # Of all texts of an edit, which then takes 9 kB at most.
+_LONG_KEPT_MAX = 2048  # Of longer ones, 30 kB each.
 _FRAMES_KEPT_MAX = 4096  # Of edits, which share them: many prompts differ in the subject alone.
 OTHER_NAMES_MAX = 5
 SENTENCES_AFTER_MAX = 5
@@ -224,10 +179,11 @@ def frame_texts(query: Query, candidates: Sequence[Candidate]) -> list[tuple[str
 
 def prepare_edit(edit: Edit) -> PreparedEdit:
     """Returns what an edit's texts yield; kept for recent edits."""
-    return _prepared(edit.subject, edit.aliases, edit.prompt, edit.target, edit.former or "")
+    texts = edit.subject, edit.aliases, edit.prompt, edit.target, edit.former or ""
+    chars = sum(map(len, texts)) + sum(map(len, edit.aliases))
+    return _short(*texts) if chars <= _SHORT_CHARS_MAX else _long(*texts)
 
 
-@lru_cache(maxsize=EDITS_KEPT_MAX)
 def _prepared(
     subject: str, aliases: tuple[str, ...], prompt: str, target: str, former: str
 ) -> PreparedEdit:
@@ -248,6 +204,10 @@ def _prepared(
         target=folded_words(target),
         former=folded_words(former),
     )
+
+
+_short = lru_cache(maxsize=EDITS_KEPT_MAX)(_prepared)
+_long = lru_cache(maxsize=_LONG_KEPT_MAX)(_prepared)
 
 
 def tail_beside(tail: str, told: Frame) -> tuple[int, float]:
@@ -284,9 +244,10 @@ def _compared(text: str) -> Frame:
     folded = f" {' '.join(words)} "
     return Frame(
         text=text,
-        # Copied from sets, which takes half the bytes of filling them one by one.
+        # Copied from sets, which takes half the bytes of filling them one by one; few trigrams
+        # are distinct, and edits share the strings.
         stems=frozenset({_stem(word) for word in words if word not in _STOP}),
-        trigrams=frozenset({folded[at : at + 3] for at in range(len(folded) - 2)}),
+        trigrams=frozenset({intern(folded[at : at + 3]) for at in range(len(folded) - 2)}),
         words=len(words),
         asks=next((_QUESTION[word] for word in words if word in _QUESTION), ""),
         denies=not _DENIALS.isdisjoint(words),

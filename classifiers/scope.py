@@ -7,7 +7,7 @@ budget. It knows nothing of indexes, routes or models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from memory.record import Candidate, Edit, Query
@@ -54,20 +54,24 @@ class ScopeClassifier(Protocol):
 class Foreseeing(Protocol):
     """What a classifier has besides when part of its work needs no vector of the query.
 
-    That part is then done while the vector is computed.
+    That part is then done on another thread, while the vector is computed and the index searched.
     """
 
     def foresee(self, text: str, mentioned: Sequence[tuple[Edit, str]]) -> Foreseen:
         """Returns what is worth knowing of a query beforehand; changes nothing, raises nothing.
 
-        `mentioned` are edits that will be candidates, each with its mention as it stands in `text`.
+        `mentioned` are edits that will be candidates, one at least, each with its mention as it
+        stands in `text`.
         """
         ...
 
     def score_foreseen(
-        self, query: Query, candidates: Sequence[Candidate], foreseen: Foreseen
+        self, query: Query, candidates: Sequence[Candidate], foreseen: Callable[[], Foreseen]
     ) -> list[float]:
-        """Returns what `score` does; `foreseen` is of the same text."""
+        """Returns what `score` does; `foreseen` waits for what `foresee` returns of the same text.
+
+        It is called once at most, as late as can be, and only where a score depends on it.
+        """
         ...
 
 

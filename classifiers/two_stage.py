@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -136,12 +136,12 @@ class TwoStageClassifier:
 
     def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
         """Returns the probability of "in scope" for each candidate, in their order."""
-        return self.score_foreseen(query, candidates, {})
+        return self.score_foreseen(query, candidates, dict)
 
     def score_foreseen(
-        self, query: Query, candidates: Sequence[Candidate], foreseen: Foreseen
+        self, query: Query, candidates: Sequence[Candidate], foreseen: Callable[[], Foreseen]
     ) -> list[float]:
-        """Scores with log-odds of some pairs at hand."""
+        """Scores with log-odds of some pairs at hand, or soon."""
         if not candidates:
             return []
         weights = self._weights
@@ -153,7 +153,8 @@ class TwoStageClassifier:
             pairs = pair_texts(query, candidates, cheap)
             chosen = grey_band(first, pairs, weights.grey_from, self._pairs_max)
             if chosen:
-                odds = self._odds([pair for place in chosen if (pair := pairs[place])], foreseen)
+                grey = [pair for place in chosen if (pair := pairs[place])]
+                odds = self._odds(grey, foreseen())
                 second = weights.second.score(judged_rows(cheap[chosen], odds))
                 scores[chosen] = weights.second_curve.apply(second)
         scores[verbatim] = 1.0

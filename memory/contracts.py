@@ -6,8 +6,8 @@ index (`memory/flat_index.py`) is the reference that the FAISS one is tested aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,15 +48,6 @@ class Encoder(Protocol):
 
         Many wait for what was asked before them; a single one goes as soon as a query does.
         """
-        ...
-
-
-@runtime_checkable
-class AsyncEncoder(Protocol):
-    """What an encoder has besides when it computes on a thread of its own."""
-
-    def begin(self, text: str) -> Callable[[], Vector]:
-        """Starts to encode a query; the call that it returns waits for the vector, (d,)."""
         ...
 
 

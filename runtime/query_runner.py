@@ -109,6 +109,9 @@ class QueryRunner:
             default=self._settings.default_path,
         )
         self._clock = clock
+        self._beside = ThreadPoolExecutor(
+            max_workers=self._settings.threads, thread_name_prefix="errata-foresee"
+        )
         self._scope = ScopeStage(
             encoder=encoder,
             classifier=classifier,
@@ -116,6 +119,7 @@ class QueryRunner:
             error_budget=self._settings.error_budget,
             namespace_budgets=self._settings.namespace_budgets,
             clock=clock,
+            beside=self._beside,
         )
         self._pool = ThreadPoolExecutor(
             max_workers=self._settings.threads, thread_name_prefix="errata-route"
@@ -169,6 +173,7 @@ class QueryRunner:
         """Ends the threads; running stages finish."""
         self._waiting.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._beside.shutdown(wait=True, cancel_futures=True)  # Nobody waits for it any more.
 
     async def explain(self, question: Question) -> Explanation:
         """Routes without generating."""

@@ -7,10 +7,11 @@ error budget that the threshold keeps. It decides no route.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from classifiers.scope import Budgeted, Foreseeing, Foreseen, ScopeClassifier
-from memory.contracts import AsyncEncoder, Encoder
+from memory.contracts import Encoder
 from memory.parts import make_subject_matcher
 from memory.record import (
     BudgetSource,
@@ -54,8 +55,12 @@ class ScopeStage:
         error_budget: float | None,
         namespace_budgets: Mapping[str, float],
         clock: Callable[[], float],
+        beside: Executor | None = None,
     ) -> None:
-        """Takes the parts; `candidates` is how many edits are fetched by vector."""
+        """Takes the parts; `candidates` is how many edits are fetched by vector.
+
+        What the classifier needs no vector for is done in `beside`; without it, when it scores.
+        """
         self._encoder = encoder
         self._classifier = classifier
         self._foresees = classifier if isinstance(classifier, Foreseeing) else None
@@ -65,6 +70,7 @@ class ScopeStage:
         self._clock = clock
         # Forms of SERAC and the like are left as they were published.
         self._later = LaterCorrections(self._overlap) if classifier.calibrated else None
+        self._beside = beside
 
     def budget(self, routing: Routing) -> ErrorBudget:
         """The budget in force: the request's, the namespace's, the server's, the classifier's."""
@@ -92,7 +98,8 @@ class ScopeStage:
             return Scoped(budget=budget)
         started = self._clock()
         asked = self.read(question, snapshot)
-        vector, foreseen = self._encode(namespace, asked.text, snapshot)
+        foreseen = self._foresee(namespace, asked.text, snapshot)
+        vector = self._encoder.encode(asked.text)
         query = Query(text=asked.text, context=asked.context, vector=vector)
         encoded = self._clock()
         candidates = snapshot.candidates(namespace, query, self._candidates)
@@ -188,15 +195,16 @@ class ScopeStage:
         vector: Vector = self._encoder.encode_many([prompt])[0]
         return vector
 
-    def _encode(
+    def _foresee(
         self, namespace: Namespace, text: str, snapshot: MemorySnapshot
-    ) -> tuple[Vector, Foreseen]:
-        """Encodes the text; meanwhile this thread does what the classifier needs no vector for."""
-        if not (self._foresees and isinstance(self._encoder, AsyncEncoder)):
-            return self._encoder.encode(text), {}
-        ended = self._encoder.begin(text)
-        foreseen = self._foresees.foresee(text, snapshot.mentioned(namespace, text))
-        return ended(), foreseen
+    ) -> Callable[[], Foreseen]:
+        """Begins what the classifier needs no vector for; the call that it returns waits for it."""
+        if self._foresees is None or self._beside is None:
+            return dict
+        mentioned = snapshot.mentioned(namespace, text)
+        if not mentioned:
+            return dict
+        return self._beside.submit(self._foresees.foresee, text, mentioned).result
 
     def read(self, question: Question, snapshot: MemorySnapshot) -> Asked:
         """Reads the query in its conversation. Raises NotFound for an unknown namespace."""

@@ -152,7 +152,7 @@ def test_what_was_foreseen_is_not_judged_again_and_changes_no_score(
     mentioned = [(c.edit, c.mention) for c in near if c.mention]
     foreseen = made.foresee(text, mentioned)
     before = len(judge.shown)
-    assert made.score_foreseen(query, near, foreseen) == expected
+    assert made.score_foreseen(query, near, lambda: foreseen) == expected
     assert made.pairs_of(query, near) - len(foreseen) == len(judge.shown) - before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from runtime.question import Asked, query_text
 from tests.fakes import FakeEngine
 from tests.hash_encoder import HashEncoder
 from tests.runner_kit import CITY, SPORT, ScriptedClassifier, ask, bench, run
+
+SOON_S = 20.0
 
 
 def test_the_error_budget_reaches_the_classifier(tmp_path: Path) -> None:
@@ -181,58 +184,102 @@ def test_edits_of_another_namespace_read_nothing_into_a_chat(tmp_path: Path) -> 
         assert "who is lionel messi?" == explained.provenance.read_as
 
 
-class AheadEncoder(HashEncoder):
-    """Computes when it is waited for; says what happened meanwhile."""
-
-    def __init__(self, happened: list[str]) -> None:
-        super().__init__()
-        self._happened = happened
-
-    def begin(self, text: str) -> Callable[[], Vector]:
-        self._happened.append("begun")
-
-        def end() -> Vector:
-            self._happened.append("ended")
-            return self.encode(text)
-
-        return end
-
-
 class Foresighted(ScriptedClassifier):
-    """Notes what it is told beforehand, and what comes back to it."""
+    """Notes what it is told beforehand; foresees at a gate, if one is given."""
 
-    def __init__(self, happened: list[str]) -> None:
+    def __init__(self, gate: threading.Event | None = None, *, needs: bool = True) -> None:
         super().__init__({"Lionel Messi": 0.9})
-        self._happened = happened
+        self.told: list[str] = []
+        self.foreseen: list[Foreseen] = []
+        self.begun = threading.Event()
+        self._gate = gate
+        self._needs = needs
 
     def foresee(self, text: str, mentioned: Sequence[tuple[Edit, str]]) -> Foreseen:
-        self._happened += [f"{edit.target} for {mention}" for edit, mention in mentioned]
+        self.told += [f"{edit.target} for {mention}" for edit, mention in mentioned]
+        self.begun.set()
+        if self._gate is not None and not self._gate.wait(SOON_S):
+            raise RuntimeError("the gate stayed shut")
         return {(text, "seen"): 1.0}
 
     def score_foreseen(
-        self, query: Query, candidates: Sequence[Candidate], foreseen: Foreseen
+        self,
+        query: Query,
+        candidates: Sequence[Candidate],
+        foreseen: Callable[[], Foreseen],
     ) -> list[float]:
-        self._happened += [f"{text} {mark}" for text, mark in foreseen]
+        if self._needs:
+            self.foreseen.append(foreseen())
         return self.score(query, candidates)
 
 
-@pytest.mark.parametrize("ahead", [True, False])
-def test_what_needs_no_vector_is_done_while_the_query_is_encoded(
-    tmp_path: Path, ahead: bool
-) -> None:
+class MeetingEncoder(HashEncoder):
+    """Encodes the query when something else has begun; then opens a gate."""
+
+    def __init__(self, begun: threading.Event, gate: threading.Event) -> None:
+        super().__init__()
+        self._begun, self._gate = begun, gate
+
+    def encode(self, text: str) -> Vector:
+        assert self._begun.wait(SOON_S)
+        vector = super().encode(text)
+        self._gate.set()
+        return vector
+
+
+def test_what_needs_no_vector_is_done_while_the_query_is_encoded(tmp_path: Path) -> None:
+    gate = threading.Event()  # Neither can end before the other has begun.
+    classifier = Foresighted(gate)
     with bench(tmp_path) as b:
         b.add(SPORT)
         b.add(CITY)
-        happened: list[str] = []
-        encoder = AheadEncoder(happened) if ahead else HashEncoder()
-        runner = b.runner.with_classifier(Foresighted(happened), encoder)
+        runner = b.runner.with_classifier(classifier, MeetingEncoder(classifier.begun, gate))
         try:
             explained = run(lambda: runner.explain(ask("Lionel Messi plays what?")))
         finally:
             runner.close()
-        assert RouteKind.EDITED is explained.provenance.route.kind
-        assert happened == (
-            ["begun", "basketball for Lionel Messi", "ended", "Lionel Messi plays what? seen"]
-            if ahead
-            else []
-        )
+    assert RouteKind.EDITED is explained.provenance.route.kind
+    assert ["basketball for Lionel Messi"] == classifier.told
+    assert [{("Lionel Messi plays what?", "seen"): 1.0}] == classifier.foreseen
+
+
+def test_what_no_score_needs_is_not_waited_for(tmp_path: Path) -> None:
+    gate = threading.Event()
+    classifier = Foresighted(gate, needs=False)
+    with bench(tmp_path) as b:
+        b.add(SPORT)
+        runner = b.runner.with_classifier(classifier, b.encoder)
+        try:
+            explained = run(lambda: runner.explain(ask("Lionel Messi plays what?")))
+            assert RouteKind.EDITED is explained.provenance.route.kind
+        finally:
+            gate.set()
+            runner.close()
+
+
+def test_a_query_that_names_nobody_is_not_foreseen(tmp_path: Path) -> None:
+    classifier = Foresighted()
+    with bench(tmp_path) as b:
+        b.add(SPORT)
+        runner = b.runner.with_classifier(classifier, b.encoder)
+        try:
+            run(lambda: runner.explain(ask("how do I boil an egg")))
+        finally:
+            runner.close()
+    assert [] == classifier.told
+    assert [{}] == classifier.foreseen
+
+
+def test_what_fails_beforehand_fails_the_query(tmp_path: Path) -> None:
+    class Failing(Foresighted):
+        def foresee(self, text: str, mentioned: Sequence[tuple[Edit, str]]) -> Foreseen:
+            raise RuntimeError("cannot read")
+
+    with bench(tmp_path) as b:
+        b.add(SPORT)
+        runner = b.runner.with_classifier(Failing(), b.encoder)
+        try:
+            with pytest.raises(RuntimeError, match="cannot read"):
+                run(lambda: runner.explain(ask("Lionel Messi plays what?")))
+        finally:
+            runner.close()
