@@ -2,10 +2,11 @@
 
 `python -m benchmarks.route` prints p50 and p99 of each stage, one query at a time and with eight
 callers at once: over mixed queries (in scope, near it and far away), and over queries that all name
-an edited subject, so that the default classifier reads a pair for each. It begins to while the query
-is encoded; what it waits for the pair is under "scope". Bulk edits carry jittered real vectors
-(benchmarks/made_up.py), but those that are asked about have real ones; queries are encoded for real
-and all differ, so that no cache answers them. The engine only tokenizes: nothing is generated.
+an edited subject, so that the default classifier reads a pair for each. It begins to while the
+query is encoded; what it waits for the pair is under "scope". Bulk edits carry jittered real
+vectors (benchmarks/made_up.py), but those that are asked about have real ones; queries are encoded
+for real and all differ, so that no cache answers them. The engine only tokenizes: nothing is
+generated.
 Edits are prepared first, as a server does in the background; with `--unprepared` each by the first
 query that finds it, and with `--while-preparing` beside the queries.
 """
