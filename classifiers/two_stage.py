@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = Path(__file__).resolve().parent / "weights" / "two_stage_v1.json"
 FORMAT = "errata-two-stage/1"
 PAIRS_MAX = 4  # Pairs that the cross-encoder reads for one query, at most.
+READINGS_KEPT_MAX = 4096  # Queries' pairs whose log-odds are kept, up to 1 kB a pair.
 
 
 class PairJudge(Protocol):
@@ -78,7 +80,7 @@ class TwoStageWeights:
 
 
 class TwoStageClassifier:
-    """Implements ScopeClassifier. Immutable; thread-safe."""
+    """Implements ScopeClassifier. Immutable but for the pairs it keeps; thread-safe."""
 
     name = "two-stage-v1"
     calibrated = True
@@ -88,8 +90,9 @@ class TwoStageClassifier:
         self, weights: TwoStageWeights, cross: PairJudge, *, pairs_max: int = PAIRS_MAX
     ) -> None:
         self._weights = weights
-        self._cross = cross
         self._pairs_max = pairs_max
+        # By the pairs that were read together: alone, one's log-odds may end in other bits.
+        self._read = lru_cache(READINGS_KEPT_MAX)(lambda pairs: cross.judge(pairs).tolist())
 
     @classmethod
     def load(
@@ -132,7 +135,7 @@ class TwoStageClassifier:
         if any(same_text(text, edit.prompt) for edit, _ in mentioned):
             return {}  # Verbatim: no pair will be read.
         pairs = [pair for edit, mention in mentioned if (pair := pair_of(text, edit, mention))]
-        return dict(zip(pairs, self._cross.judge(pairs).tolist(), strict=True))
+        return dict(zip(pairs, self._read(tuple(pairs)), strict=True))
 
     def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
         """Returns the probability of "in scope" for each candidate, in their order."""
@@ -162,8 +165,8 @@ class TwoStageClassifier:
 
     def _odds(self, pairs: Sequence[tuple[str, str]], foreseen: Foreseen) -> Floats:
         """Returns the log-odds (n,) of pairs; the cross-encoder reads those not foreseen."""
-        unread = [pair for pair in pairs if pair not in foreseen]
-        known = {**foreseen, **dict(zip(unread, self._cross.judge(unread), strict=True))}
+        unread = tuple(pair for pair in pairs if pair not in foreseen)
+        known = {**foreseen, **dict(zip(unread, self._read(unread), strict=True))}
         return np.array([known[pair] for pair in pairs])
 
     def pairs_of(self, query: Query, candidates: Sequence[Candidate]) -> int:

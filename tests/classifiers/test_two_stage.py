@@ -156,6 +156,26 @@ def test_what_was_foreseen_is_not_judged_again_and_changes_no_score(
     assert made.pairs_of(query, near) - len(foreseen) == len(judge.shown) - before
 
 
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_query_asked_again_is_not_judged_again_and_scores_the_same(
+    tmp_path: Path, pool: RetrievalPool, ahead: bool
+) -> None:
+    text = "What does Lionel Messi play?"
+    query, near = asked(text, pool)
+    judge = RecordingJudge("sport")
+    made = classifier(tmp_path, judge)
+    mentioned = [(c.edit, c.mention) for c in near if c.mention]
+
+    def scores() -> list[float]:
+        foreseen = made.foresee(text, mentioned) if ahead else {}
+        return made.score_foreseen(query, near, lambda: foreseen)
+
+    first, shown = scores(), len(judge.shown)
+    assert shown == 3
+    assert scores() == first
+    assert len(judge.shown) == shown
+
+
 def test_too_many_mentions_and_an_edits_own_prompt_are_left_to_the_scoring(
     tmp_path: Path, pool: RetrievalPool
 ) -> None:
