@@ -145,7 +145,8 @@ def _of_qualified(material: Material, random: Random) -> FrameLesson:
     told = qualified(material.part, material.names, random)
     in_scope = random.random() < IN_SCOPE_SHARE
     edit = edit_side(told.asked(random).replace("{}", MARK), told.target)
-    query = _roughened(told.asked(random) if in_scope else told.other(random).asked(random), random)
+    query = told.asked_loosely(random) if in_scope else told.other(random).asked(random)
+    query = _roughened(query, random)
     return FrameLesson(
         edit=edit, query=query.replace("{}", MARK), in_scope=in_scope,
         kind=IN_SCOPE if in_scope else "other_qualifier", relation="",

@@ -17,7 +17,7 @@ from typing import Any
 QUALIFIERS_FILE = Path(__file__).resolve().parent / "qualifiers.json"
 BARE_TOLD_SHARE = 0.2  # Of edits in groups whose bare noun asks for something else.
 OTHER_NOUN_SHARE, BARE_ASKED_SHARE = 0.25, 0.2  # Of what is out of scope of a qualified edit.
-HARMLESS_SHARE = 0.25
+HARMLESS_SHARE, ALONE_SHARE = 0.25, 0.2
 HOURS = ("8 am", "9:30", "noon", "4 pm", "10:15", "May 2", "14 June 2026", "every half hour")
 
 
@@ -27,7 +27,8 @@ class Group:
 
     form: str
     answers: str
-    bare: bool
+    bare: bool  # Whether the noun alone asks for something else.
+    alone: bool  # Whether it asks for the same.
     values: tuple[tuple[str, ...], ...]
     nouns: tuple[tuple[str, ...], ...]
 
@@ -40,6 +41,12 @@ class Qualified:
     noun: tuple[str, ...]
     value: tuple[str, ...] | None
     target: str
+
+    def asked_loosely(self, random: Random) -> str:
+        """Returns a phrase that asks for it, now and then by the noun alone where that will do."""
+        if self.group.alone and random.random() < ALONE_SHARE:
+            return _said(self.group, self.noun, None, random)
+        return self.asked(random)
 
     def asked(self, random: Random) -> str:
         """Returns a phrase, with "{}" for the subject, that tells it or asks for it."""
@@ -96,7 +103,7 @@ def groups() -> dict[str, tuple[Group, ...]]:
     found: dict[str, list[Group]] = {}
     for entry in _read()["groups"]:
         group = Group(
-            entry["form"], entry["answers"], entry["bare"],
+            entry["form"], entry["answers"], entry["bare"], entry.get("alone", False),
             _synonyms(entry["values"]), _synonyms(entry["nouns"]),
         )  # fmt: skip
         found.setdefault(entry.get("part", "train"), []).append(group)

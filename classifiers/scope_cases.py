@@ -129,7 +129,7 @@ def qualified_cases(home: int, edit: PoolEdit, told: Qualified, random: Random) 
 
     Their relation is not known: what other edits of the subject say of them is left open.
     """
-    asked = [("qualified", told.asked(random)) for _ in range(QUALIFIED)]
+    asked = [("qualified", told.asked_loosely(random)) for _ in range(QUALIFIED)]
     asked += [
         ("other_qualifier", told.other(random).asked(random)) for _ in range(OTHER_QUALIFIERS)
     ]

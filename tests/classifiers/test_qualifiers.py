@@ -49,6 +49,16 @@ def test_one_word_is_what_differs() -> None:
     assert {"The annual price of {} is", "The yearly price of {} is"} <= texts
 
 
+def test_a_noun_alone_asks_for_the_same_where_the_group_says_so() -> None:
+    alone = [group for group in groups()[TRAIN] if group.alone]
+    assert alone
+    assert not any(group.bare for group in alone)
+    told = Qualified(group=alone[0], noun=("price",), value=("monthly",), target="$9")
+    bare = "What is {}'s price?"
+    assert bare in {told.asked_loosely(Random(seed)) for seed in range(300)}
+    assert bare not in {told.other(Random(seed)).asked(Random(seed)) for seed in range(300)}
+
+
 def test_held_out_groups_share_no_values_with_those_of_training() -> None:
     listed = groups()
     assert set(listed) == {TRAIN, FIT, TEST}
