@@ -26,10 +26,11 @@ from typing import Any
 
 from benchmarks.report import percentiles, print_table, write_json
 from benchmarks.server_process import started_server
+from errata.answers import RouteKind
 from errata.client import Client
 from errata.edition_results import Edition, Operation
 from errata.requests import RoutingOptions
-from errata.results import NewEdit, RouteKind
+from errata.results import NewEdit
 from evaluation.machine import describe_machine
 from runtime.build import BUNDLE
 

@@ -20,8 +20,8 @@ from errata import convert, requests
 from errata.aio_edit_calls import AsyncEditCalls
 from errata.aio_edition_calls import AsyncEditionCalls
 from errata.aio_streams import AsyncAnswerStream
+from errata.answers import Answer, Explanation, Scores
 from errata.requests import GenerateOptions, Prompt, RoutingOptions
-from errata.results import Answer, Explanation, Scores
 
 
 class AsyncClient(AsyncEditCalls, AsyncEditionCalls):

@@ -10,10 +10,11 @@ import grpc
 from grpc.aio import EOF  # type: ignore[attr-defined]  # Not in its stubs.
 
 from errata import convert
+from errata.answers import Answer, Provenance
 from errata.assembly import AnswerParts
 from errata.errors import Cancelled
 from errata.failures import to_client_error
-from errata.results import Answer, Change, Provenance
+from errata.results import Change
 
 
 class AsyncAnswerStream:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from errata import convert
+from errata.answers import Answer, ChosenToken, Provenance
 from errata.errors import Cancelled
-from errata.results import Answer, ChosenToken, Provenance
 from protos.errata.v1 import inference_pb2
 
 

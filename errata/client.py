@@ -23,10 +23,10 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from errata import convert, requests
+from errata.answers import Answer, Explanation, Scores
 from errata.edit_calls import EditCalls
 from errata.edition_calls import EditionCalls
 from errata.requests import GenerateOptions, Prompt, RoutingOptions
-from errata.results import Answer, Explanation, Scores
 from errata.streams import AnswerStream
 
 

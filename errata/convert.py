@@ -5,34 +5,36 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from errata.answers import (
+    Answer,
+    ChosenToken,
+    Explanation,
+    Provenance,
+    RouteKind,
+    ScoredEdit,
+    ScoredText,
+    Scores,
+    Timings,
+    TokenLogprob,
+    Usage,
+)
 from errata.failures import from_status
 from errata.results import (
     Activation,
-    Answer,
     BatchWritten,
     Change,
     ChangeKind,
-    ChosenToken,
     Edit,
     EditPage,
     EditState,
-    Explanation,
     ImportProgress,
     Outcome,
     Overlap,
     OverlapPair,
     OverlapSearch,
-    Provenance,
     RefusedRecord,
-    RouteKind,
-    ScoredEdit,
-    ScoredText,
-    Scores,
     SearchHit,
     ServerStatus,
-    Timings,
-    TokenLogprob,
-    Usage,
     Written,
 )
 from errata.sizes import ModelStatus, NamespaceStatus

@@ -14,10 +14,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from errata.answers import Answer, RouteKind
 from errata.client import Client
 from errata.errors import ClientError
 from errata.records import to_record
-from errata.results import Answer, RouteKind
 from errata.show import Screen, one_line
 from errata.show_route import route_note
 

@@ -12,7 +12,8 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
-from errata.results import Answer, Edit, Explanation, ImportProgress, ScoredEdit, Scores, Written
+from errata.answers import Answer, Explanation, ScoredEdit, Scores
+from errata.results import Edit, ImportProgress, Written
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 

@@ -6,14 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from errata.results import (
-    ChosenToken,
-    Explanation,
-    Provenance,
-    RouteKind,
-    ScoredEdit,
-    Timings,
-)
+from errata.answers import ChosenToken, Explanation, Provenance, RouteKind, ScoredEdit, Timings
 from errata.show import Screen, one_line, printable
 
 STATEMENT_CHARS = 80

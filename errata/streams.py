@@ -9,9 +9,10 @@ from typing import Any, Self
 import grpc
 
 from errata import convert
+from errata.answers import Answer, Provenance
 from errata.assembly import AnswerParts
 from errata.failures import to_client_error
-from errata.results import Answer, Change, Provenance
+from errata.results import Change
 
 
 class AnswerStream:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 import server
+from errata.answers import RouteKind
 from errata.client import Client
 from errata.commands.key import add_key
-from errata.results import EditState, RouteKind
+from errata.results import EditState
 from memory.errors import StartupError
 from runtime.config import read_settings
 from tests.tiny_models import save_tiny_model

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from errata.answers import Provenance
 from errata.commands.options import (
     DEFAULT_ADDRESS,
     DEFAULT_NAMESPACE,
@@ -23,7 +24,6 @@ from errata.commands.outcome import UsageProblem
 from errata.commands.parse import unbrace
 from errata.commands.session import connected
 from errata.errors import ClientError
-from errata.results import Provenance
 from errata.show import Screen
 from errata.show_edits import show_written
 from errata.show_route import route_note, show_explanation

@@ -11,9 +11,10 @@ import pytest
 
 from errata import errors
 from errata.aio_client import AsyncClient
+from errata.answers import RouteKind
 from errata.client import Client
 from errata.options import ClientOptions
-from errata.results import ImportProgress, NewEdit, RouteKind
+from errata.results import ImportProgress, NewEdit
 from errata.retry import NO_RETRIES
 from tests.fakes import FakeEngine
 from tests.server_kit import Kit, run_server, wait_until

@@ -11,10 +11,11 @@ import grpc
 import pytest
 
 from errata import errors
+from errata.answers import RouteKind
 from errata.client import Client
 from errata.options import ClientOptions
 from errata.requests import RoutingOptions, edit_name, namespace_name
-from errata.results import Edit, EditFilter, EditState, NewEdit, Outcome, RouteKind
+from errata.results import Edit, EditFilter, EditState, NewEdit, Outcome
 from errata.retry import NO_RETRIES, RetryPolicy
 from tests.fakes import FakeEngine
 from tests.server_kit import Kit, run_server, wait_until

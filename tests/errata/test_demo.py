@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from errata import demo as story
+from errata.answers import RouteKind
 from errata.commands import demo as command
 from errata.commands.outcome import UsageProblem
 from errata.demo import CLOZE, PARAPHRASES, UNTOUCHED, Story
 from errata.local_server import local_server
-from errata.results import RouteKind
 from errata.show import Screen
 from memory.errors import StartupError
 from tests.cli_kit import Shell, run_command, shell

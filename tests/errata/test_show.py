@@ -9,20 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from errata.answers import Answer, Provenance, RouteKind, ScoredEdit, Timings
 from errata.job_meter import STAGES
 from errata.records import to_line, to_record
-from errata.results import (
-    Answer,
-    Edit,
-    EditState,
-    ImportProgress,
-    Outcome,
-    Provenance,
-    RouteKind,
-    ScoredEdit,
-    Timings,
-    Written,
-)
+from errata.results import Edit, EditState, ImportProgress, Outcome, Written
 from errata.show import Screen, bytes_text, one_line, printable, when
 from errata.show_edits import show_edits
 from errata.show_route import budget_text, route_note

@@ -12,11 +12,12 @@ import grpc
 import pytest
 from google.longrunning import operations_pb2, operations_pb2_grpc
 
+from errata.answers import RouteKind
 from errata.client import Client
 from errata.edition_results import OperationState
 from errata.errors import InvalidRequest, NotFound, WrongState
 from errata.requests import RoutingOptions
-from errata.results import EditState, RouteKind
+from errata.results import EditState
 from memory.record import DEFAULT_NAMESPACE, Namespace
 from protos.errata.v1 import consolidation_pb2, consolidation_pb2_grpc
 from runtime.engine.load import LoadedModel

@@ -12,10 +12,10 @@ import pytest
 import structlog
 
 from errata import errors
+from errata.answers import RouteKind
 from errata.client import Client
 from errata.failures import to_client_error
 from errata.requests import RoutingOptions
-from errata.results import RouteKind
 from protos.errata.v1 import inference_pb2, inference_pb2_grpc
 from runtime.services.limits import ServiceLimits
 from tests.fakes import FakeEngine

@@ -10,8 +10,9 @@ import grpc
 import pytest
 
 from errata import errors
+from errata.answers import RouteKind
 from errata.client import Client
-from errata.results import EditFilter, EditState, NewEdit, Outcome, RouteKind
+from errata.results import EditFilter, EditState, NewEdit, Outcome
 from protos.errata.v1 import memory_pb2, memory_pb2_grpc
 from tests.server_kit import Kit, run_server
 

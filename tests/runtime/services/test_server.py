@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from errata import errors
+from errata.answers import RouteKind
 from errata.requests import RoutingOptions
-from errata.results import NewEdit, RouteKind
+from errata.results import NewEdit
 from memory.errors import StartupError
 from protos.errata.v1 import inference_pb2, memory_pb2
 from runtime.engine.contract import EngineHealth
