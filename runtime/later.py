@@ -4,7 +4,7 @@ Two edits in force may overlap (runtime/overlaps.py), that is, answer one questi
 is" Jane, and later "Acme is led by" Tom. Under the memory's exact rule they are no conflict
 (memory/conflicts.py), and score alone would say which of them answers, now the one and now the
 other. Here the later one counts for what is in the scope of both, except where the earlier one's
-very prompt is asked: an edit that is in force answers its own words.
+very prompt is asked and is not the later one's too: an edit that is in force answers its own words.
 """
 
 from __future__ import annotations
@@ -55,9 +55,11 @@ class LaterCorrections:
         edits.sort(key=lambda edit: -said[edit.id])
         corrected: dict[EditId, EditId] = {}
         for place, earlier in enumerate(edits):
-            if same_text(text, earlier.prompt):
-                continue
+            own = same_text(text, earlier.prompt)
             for later in edits[:place]:
+                # Subjects may differ where the prompt does not: {Acme} Corp and {Acme Corp}.
+                if own and not same_text(text, later.prompt):
+                    continue
                 if said[later.id] > said[earlier.id] and self._answer_one(earlier, later, snapshot):
                     corrected[earlier.id] = later.id
                     break

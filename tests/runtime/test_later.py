@@ -35,7 +35,7 @@ class Asked(SameQuestion):
         known = {HEAD: ("boss", "led"), HOME: ("seat",), BOSS_OR_SEAT: ("boss", "led", "seat")}
         if text in known:
             return any(word in edit.prompt for word in known[text])
-        return super()._same(text, edit)
+        return text == edit.prompt or super()._same(text, edit)
 
 
 class Published(Asked):
@@ -80,6 +80,14 @@ def test_an_edit_answers_its_own_words(stage: Stage) -> None:
     stage.add(fact(LED, "Tom"))
     assert {} == stage.corrected("The boss of Acme is")
     assert {} == stage.corrected("the boss of  acme is:")
+
+
+def test_of_two_that_are_asked_in_one_prompt_the_later_counts(stage: Stage) -> None:
+    jane = stage.add(fact("The boss of {} Corp is", "Jane"))
+    tom = stage.add(fact("The boss of {} is", "Tom", subject="Acme Corp"))
+    assert {jane: tom} == stage.corrected("The boss of Acme Corp is")
+    stage.memory.update(jane, EditChanges(target="Ann"))
+    assert {tom: jane} == stage.corrected("The boss of Acme Corp is")
 
 
 def test_a_third_correction_counts_alone(stage: Stage) -> None:
