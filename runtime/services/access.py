@@ -119,6 +119,22 @@ class Access:
         `method` is the full name ("/errata.v1.InferenceService/Generate"), `metadata` the call's
         (key, value) pairs.
         """
+        holder = self._caller(metadata)
+        needed = SCOPES.get(method, Scope.ADMIN)
+        if needed not in holder.scopes:
+            has = ", ".join(sorted(holder.scopes)) or "nothing"
+            raise PermissionDenied(
+                f"{method.rpartition('/')[2]} needs the scope {needed}; the key {holder.name!r} is"
+                f" good for {has}"
+            )
+        return holder.name
+
+    def allows(self, scope: Scope, metadata: Any) -> bool:
+        """Whether the call's key is good for a scope besides. Raises Unauthenticated."""
+        return scope in self._caller(metadata).scopes
+
+    def _caller(self, metadata: Any) -> Holder:
+        """Returns whose key it is. Raises Unauthenticated."""
         self._refresh()
         given = next((value for key, value in metadata or () if key.lower() == HEADER), None)
         if given is None:
@@ -134,14 +150,7 @@ class Access:
             raise Unauthenticated(
                 "the key is not known to this server (any more); ask its operator for another"
             )
-        needed = SCOPES.get(method, Scope.ADMIN)
-        if needed not in holder.scopes:
-            has = ", ".join(sorted(holder.scopes)) or "nothing"
-            raise PermissionDenied(
-                f"{method.rpartition('/')[2]} needs the scope {needed}; the key {holder.name!r} is"
-                f" good for {has}"
-            )
-        return holder.name
+        return holder
 
     def _refresh(self) -> None:
         with self._lock:

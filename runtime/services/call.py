@@ -24,7 +24,7 @@ from google.rpc import status_pb2
 from memory.errors import InvalidInput, Overloaded, Unavailable
 from memory.record import Provenance
 from runtime.question import Ending
-from runtime.services.access import Access
+from runtime.services.access import Access, Scope
 from runtime.services.status import DETAILS_KEY, code_of, reason_of, rule_for, to_status
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class CallRecord:
     request_id: str
     started_s: float
     deadline_s: float | None  # Of time.monotonic().
+    may_read: bool = True  # Whether the caller may see edits besides the ones it names.
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -254,7 +255,9 @@ class CallInterceptor(_Interceptor):
 
     def _admit(self, method: str, context: Any) -> None:
         if self._access is not None:
-            note(key=self._access.check(method, context.invocation_metadata()))
+            metadata = context.invocation_metadata()
+            note(key=self._access.check(method, metadata))
+            _current.get().may_read = self._access.allows(Scope.READ, metadata)
         if self._draining:
             raise Unavailable("the server is stopping; retry at another one", reason="DRAINING")
         if self._running > self._calls_max:

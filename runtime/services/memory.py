@@ -290,7 +290,8 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Does one write in a thread, looks for overlaps there, and notes both for the log."""
         note(namespace=namespace)
         check_request_id(request.request_id, self._limits.request_id_chars_max)
-        deadline_s = current_call().deadline_s
+        call = current_call()
+        wanted = look and call.may_read  # Overlaps are edits of others.
 
         def write_and_look() -> tuple[WriteResult, Looked]:
             result = write(
@@ -300,10 +301,10 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
                 validate_only=request.validate_only,
                 **named,
             )
-            if not look:
+            if not wanted:
                 return result, Looked()
             looked = self._check.look(
-                result, validate_only=request.validate_only, deadline_s=deadline_s
+                result, validate_only=request.validate_only, deadline_s=call.deadline_s
             )
             return result, looked
 

@@ -96,6 +96,21 @@ def test_a_call_needs_a_key_that_is_good_for_it(kit: Kit, name: str, key: str) -
             assert 1 == len(list(boss.list_edits()))
 
 
+def test_a_write_tells_edits_of_others_only_to_who_may_read(kit: Kit) -> None:
+    secret = {"subject": "Messi", "prompt": "Messi plays", "target": "chess"}
+    probe = {"subject": "Messi", "prompt": "Messi works as", "target": "a spy"}
+    with kit.client(key="k-all") as boss, kit.client(key="k-write") as writer:
+        boss.create_edit(**secret)
+        told = writer.create_edit(**probe, validate_only=True)
+        assert ((), False) == (told.overlaps, told.overlaps_checked)
+        batch = writer.create_edits([NewEdit(**probe)], check_overlaps=True)
+        assert ((), False) == (batch.overlaps, batch.overlaps_checked)
+        changed = writer.update_edit(batch.edits[0], target="a cook")
+        assert ((), False) == (changed.overlaps, changed.overlaps_checked)
+        changed = boss.update_edit(changed, target="a driver")
+        assert ["chess"] == [overlap.edit.target for overlap in changed.overlaps]
+
+
 def test_health_answers_without_a_key(kit: Kit) -> None:
     with grpc.insecure_channel(kit.target) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
