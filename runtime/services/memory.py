@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -292,6 +293,10 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         check_request_id(request.request_id, self._limits.request_id_chars_max)
         call = current_call()
         wanted = look and call.may_read  # Overlaps are edits of others.
+        left = threading.Event()  # Set when nobody waits for the answer any more.
+
+        def stopped() -> bool:
+            return left.is_set() or self._parts.draining.is_set()
 
         def write_and_look() -> tuple[WriteResult, Looked]:
             result = write(
@@ -304,12 +309,18 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             if not wanted:
                 return result, Looked()
             looked = self._check.look(
-                result, validate_only=request.validate_only, deadline_s=call.deadline_s
+                result,
+                validate_only=request.validate_only,
+                deadline_s=call.deadline_s,
+                stopped=stopped,
             )
             return result, looked
 
-        with fields_under("edit."):
-            result, looked = await self._run(write_and_look)
+        try:
+            with fields_under("edit."):
+                result, looked = await self._run(write_and_look)
+        finally:
+            left.set()
         shown = [edit.id for edit in result.edits[:8]]
         note(edits=shown, count=len(result.edits), sequence=result.sequence)
         if looked.pairs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -46,10 +46,18 @@ class WriteCheck:
         self._limits = limits
         self._log = structlog.get_logger("errata.overlaps")
 
-    def look(self, result: WriteResult, *, validate_only: bool, deadline_s: float | None) -> Looked:
+    def look(
+        self,
+        result: WriteResult,
+        *,
+        validate_only: bool,
+        deadline_s: float | None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Looked:
         """Returns what overlaps the written edits, or would; raises nothing.
 
-        `deadline_s` is the caller's, of time.monotonic(); what it leaves no time for is left out.
+        `deadline_s` is the caller's, of time.monotonic(); what it leaves no time for is left out,
+        and so is what is left when it is `stopped`.
         """
         until_s = None if deadline_s is None else deadline_s - self._limits.overlap_margin_s
         pairs: list[OverlapPair] = []
@@ -58,7 +66,7 @@ class WriteCheck:
         try:
             snapshot = self._memory.snapshot()
             for edit in _in_force(result, snapshot, validate_only=validate_only):
-                if until_s is not None and time.monotonic() >= until_s:
+                if stopped() or (until_s is not None and time.monotonic() >= until_s):
                     return Looked(pairs=tuple(pairs))
                 looked += 1
                 found = self._finder.find(edit, snapshot)

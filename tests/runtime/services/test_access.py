@@ -97,8 +97,8 @@ def test_a_call_needs_a_key_that_is_good_for_it(kit: Kit, name: str, key: str) -
 
 
 def test_a_write_tells_edits_of_others_only_to_who_may_read(kit: Kit) -> None:
-    secret = {"subject": "Messi", "prompt": "Messi plays", "target": "chess"}
-    probe = {"subject": "Messi", "prompt": "Messi works as", "target": "a spy"}
+    secret: dict[str, Any] = {"subject": "Messi", "prompt": "Messi plays", "target": "chess"}
+    probe: dict[str, Any] = {"subject": "Messi", "prompt": "Messi works as", "target": "a spy"}
     with kit.client(key="k-all") as boss, kit.client(key="k-write") as writer:
         boss.create_edit(**secret)
         told = writer.create_edit(**probe, validate_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from errata.client import Client
 from errata.results import NewEdit, Outcome, OverlapSearch
 from protos.errata.v1 import memory_pb2, memory_pb2_grpc
 from runtime.overlap_scan import OverlapScan
+from runtime.overlaps import OverlapFinder
 from runtime.services.limits import ServiceLimits
 from tests.server_kit import Kit, run_server, wait_until
 
@@ -138,6 +140,57 @@ def test_a_write_near_its_deadline_is_answered_without_a_search(tmp_path: Any) -
     limits = ServiceLimits(overlap_margin_s=1000.0)
     with run_server(tmp_path, limits=limits) as kit, kit.client() as client:
         assert not client.create_edit(**LED).overlaps_checked
+
+
+class Gated:
+    """Finds what there is, an edit at a time as it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.leave, self.looked = threading.Event(), threading.Semaphore(0), 0
+        find = OverlapFinder.find
+
+        def gated(finder: OverlapFinder, *arguments: Any, **named: Any) -> Any:
+            self.begun.set()
+            assert self.leave.acquire(timeout=10.0)
+            self.looked += 1
+            return find(finder, *arguments, **named)
+
+        monkeypatch.setattr(OverlapFinder, "find", gated)
+
+
+def test_a_batch_that_nobody_waits_for_is_looked_at_no_further(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated = Gated(monkeypatch)
+    with run_server(tmp_path) as kit, grpc.insecure_channel(kit.target) as channel:
+        request = memory_pb2.BatchCreateEditsRequest(parent="namespaces/default")
+        for number in range(4):
+            one = request.requests.add().edit
+            one.subject, one.prompt, one.target = "Acme", f"Fact {number} of Acme is", f"{number}"
+        stub: Any = memory_pb2_grpc.MemoryServiceStub(channel)  # type: ignore[no-untyped-call]
+        call = stub.BatchCreateEdits.future(request)
+        assert gated.begun.wait(10.0)
+        call.cancel()
+        wait_until(lambda: kit.server.running_calls == 0)
+        gated.leave.release(4)
+        wait_until(lambda: kit.server._parts.workers.held == 0)
+        assert 1 == gated.looked
+        with kit.client() as client:
+            assert 4 == len(list(client.list_edits()))  # The write stands.
+
+
+def test_a_draining_server_answers_a_batch_as_far_as_it_was_looked_at(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated = Gated(monkeypatch)
+    with run_server(tmp_path) as kit, kit.client() as client, ThreadPoolExecutor() as pool:
+        writing = pool.submit(client.create_edits, [fact(n, f"{n}") for n in range(4)])
+        assert gated.begun.wait(10.0)
+        kit.in_loop(_drain(kit))
+        gated.leave.release(4)
+        written = writing.result(10.0)
+        assert (4, False) == (len(written.edits), written.overlaps_checked)
+        assert 1 == gated.looked
 
 
 def test_overlaps_take_a_bounded_part_of_an_answer(tmp_path: Any) -> None:
