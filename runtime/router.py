@@ -100,14 +100,13 @@ def _automatic_route(
             reason=_why_base(below),
         )
     counted = [d for d in in_scope if d.candidate.edit.id not in corrected]
-    held = [
-        Rejection(decision=d, reason=RejectReason.CONSOLIDATED)
-        for d in counted
-        if is_held(d.candidate.edit, edition)
-    ]
-    if is_held(counted[0].candidate.edit, edition):
+    # Weights that hold the corrected edit too may answer with either: then memory speaks.
+    torn = any(is_held(r.decision.candidate.edit, edition) for r in outdated)
+    by_weights = [d for d in counted if not torn and is_held(d.candidate.edit, edition)]
+    held = [Rejection(decision=d, reason=RejectReason.CONSOLIDATED) for d in by_weights]
+    if counted[0] in by_weights:
         return _held_route(counted, held, [*outdated, *below], edition)
-    routed = [d for d in counted if not is_held(d.candidate.edit, edition)]
+    routed = [d for d in counted if d not in by_weights]
     used, outranked = routed[:edits_max], routed[edits_max:]
     return Route(
         kind=RouteKind.EDITED,

@@ -163,6 +163,25 @@ def test_weights_that_hold_a_corrected_edit_do_not_answer() -> None:
     assert [r.reason for r in route.rejections] == [RejectReason.CORRECTED]
 
 
+def test_weights_that_hold_a_corrected_edit_too_leave_the_later_one_to_memory() -> None:
+    decisions = [held("new", 0.9), held("old", 0.8), decision(0.7, name="another")]
+    route = choose_route(
+        decisions, policy=EditsPolicy.AUTO, path="p", edits_max=4, edition=2,
+        corrected={EditId("old")},
+    )  # fmt: skip
+    assert [hit.candidate.edit.id for hit in route.hits] == ["new", "another"]
+    assert [r.reason for r in route.rejections] == [RejectReason.CORRECTED]
+
+
+def test_weights_that_hold_the_later_edit_alone_answer() -> None:
+    decisions = [held("new", 0.9), decision(0.8, name="old"), held("older", 0.7, edition=1)]
+    route = choose_route(
+        decisions, policy=EditsPolicy.AUTO, path="p", edits_max=4, edition=2,
+        corrected={EditId("old"), EditId("older")},
+    )  # fmt: skip
+    assert route.kind is RouteKind.BASE
+
+
 @pytest.mark.parametrize("edition", [0, 1, 3])
 def test_an_edit_of_another_edition_is_routed_like_any_other(edition: int) -> None:
     route = auto([held("b", 0.9, edition=2)], edition=edition)
