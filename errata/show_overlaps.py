@@ -28,9 +28,10 @@ def show_overlaps(screen: Screen, written: Written, *, dry_run: bool) -> None:
             f"words: errata edit show {first}"
         )
     else:
+        others = ", and the others likewise" if len(written.overlaps) > 1 else ""
         screen.note(
             "What both could answer, the later one does, and each one its own words. To keep this "
-            f"one alone: errata edit retire {first}; to take it back: errata edit retire "
+            f"one alone: errata edit retire {first}{others}; to take it back: errata edit retire "
             f"{reference(written.edit)}"
         )
 

@@ -81,6 +81,7 @@ def test_more_than_a_few_are_counted(run: Run) -> None:
         run("edit", "add", f"Fact {number} of {{Acme}} is", f"answer {number}", "--no-check")
     ran = run(*BOSS)
     assert 5 == ran.err.count("Also answers")
+    assert ", and the others likewise; to take it back" in ran.err
     assert "And 2 more" in ran.err
 
 
