@@ -5,6 +5,8 @@ is" Jane, and later "Acme is led by" Tom. Under the memory's exact rule they are
 (memory/conflicts.py), and score alone would say which of them answers, now the one and now the
 other. Here the later one counts for what is in the scope of both, except where the earlier one's
 very prompt is asked and is not the later one's too: an edit that is in force answers its own words.
+Nor does a later one count that is itself in scope by a narrow margin, where the earlier is surer:
+what overlaps may still be two questions ("head of state" and "head of government").
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from memory.record import Edit, EditId, Namespace, ScopeDecision
 from memory.snapshot import MemorySnapshot
 
 COMPARED_MAX = 4  # Edits in scope of one query that are compared with each other, the best ones.
+EVEN_ODDS = (
+    0.5  # From this score on a later edit is in scope for sure enough to correct a surer one.
+)
 KEPT_MAX = 32_768  # Pairs of edits whose judgement is remembered.
 
 _Pair = tuple[Namespace, EditId, int, EditId, int]  # Ids and revisions, the earlier one's first.
@@ -49,6 +54,7 @@ class LaterCorrections:
         """
         accepted = sorted((d for d in decisions if d.accepted), key=lambda d: -d.score)
         edits = [decision.candidate.edit for decision in accepted[:COMPARED_MAX]]
+        scores = {decision.candidate.edit.id: decision.score for decision in accepted}
         if len(edits) < 2:
             return {}
         said = {edit.id: snapshot.said_at(namespace, edit.id) for edit in edits}
@@ -59,6 +65,8 @@ class LaterCorrections:
             for later in edits[:place]:
                 # Subjects may differ where the prompt does not: {Acme} Corp and {Acme Corp}.
                 if own and not same_text(text, later.prompt):
+                    continue
+                if scores[later.id] < min(EVEN_ODDS, scores[earlier.id]):
                     continue
                 if said[later.id] > said[earlier.id] and self._answer_one(earlier, later, snapshot):
                     corrected[earlier.id] = later.id

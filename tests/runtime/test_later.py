@@ -148,6 +148,27 @@ def test_either_prompt_in_the_others_scope_will_do_unless_it_is_out_of_the_quest
         assert ({jane: tom} if corrects else {}) == stage.corrected(HEAD)
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later", "corrects"),
+    [(0.99, 0.9, True), (0.99, 0.5, True), (0.99, 0.48, False), (0.4, 0.48, True)],
+)
+def test_a_later_one_that_is_just_in_scope_corrects_no_surer_one(
+    tmp_path: Path, earlier: float, later: float, *, corrects: bool
+) -> None:
+    class Unsure(Asked):
+        def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
+            told = {"Jane": earlier, "Tom": later} if query.text == HEAD else {}
+            return [told.get(candidate.edit.target, 0.9) for candidate in candidates]
+
+        def threshold(self, error_budget: float | None = None) -> float:
+            return 0.35
+
+    with open_memory(tmp_path) as memory:
+        stage = Stage(memory, Unsure())
+        jane, tom = stage.add(fact(BOSS, "Jane")), stage.add(fact(LED, "Tom"))
+        assert ({jane: tom} if corrects else {}) == stage.corrected(HEAD)
+
+
 def test_what_is_remembered_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(later, "KEPT_MAX", 1)
     ids = [stage.add(fact(prompt, target)) for prompt, target in ((BOSS, "A"), (LED, "B"))]
