@@ -1,8 +1,9 @@
 """ImportEdits: many single creations at once, so that a bad record never fails its neighbours.
 
 Records in flight share encoder batches and commits. Each carries the request id
-`{import_id}/{row}`, so whatever is sent twice is taken once. Records about the same subject and
-prompt are written in the order in which they came.
+`{import_id}/{row}`, so whatever is sent twice is taken once. Records about the same subject are
+written in the order in which they came, one by one: of two that overlap the later one counts
+(runtime/later.py).
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class ImportRun:
         self._errors: list[memory_pb2.RecordError] = []
         self._last_row = 0
         self._open: deque[tuple[int, asyncio.Task[RecordOutcome]]] = deque()  # As received.
-        self._by_key: dict[str, asyncio.Task[RecordOutcome]] = {}
+        self._by_subject: dict[str, asyncio.Task[RecordOutcome]] = {}
         self._slots = asyncio.Semaphore(parts.limits.import_records_in_flight)
 
     @classmethod
@@ -126,15 +127,15 @@ class ImportRun:
             self._slots.release()
             task = group.create_task(asyncio.sleep(0, outcome))
         else:
-            key = f"{normalise(draft.subject)}\n{normalise(draft.prompt)}"
-            task = group.create_task(self._take(record.row, draft, self._by_key.get(key)))
-            self._by_key[key] = task
-            task.add_done_callback(lambda done: self._forget(key, done))
+            subject = normalise(draft.subject)
+            task = group.create_task(self._take(record.row, draft, self._by_subject.get(subject)))
+            self._by_subject[subject] = task
+            task.add_done_callback(lambda done: self._forget(subject, done))
         self._open.append((record.row, task))
 
-    def _forget(self, key: str, task: asyncio.Task[RecordOutcome]) -> None:
-        if self._by_key.get(key) is task:
-            del self._by_key[key]
+    def _forget(self, subject: str, task: asyncio.Task[RecordOutcome]) -> None:
+        if self._by_subject.get(subject) is task:
+            del self._by_subject[subject]
 
     def _read(self, record: memory_pb2.ImportRecord) -> EditDraft:
         if record.row <= self._last_row:
@@ -153,7 +154,7 @@ class ImportRun:
     async def _take(
         self, row: int, draft: EditDraft, before: asyncio.Task[RecordOutcome] | None
     ) -> RecordOutcome:
-        """Writes one record, after the one before it that is about the same prompt."""
+        """Writes one record, after the one before it that is about the same subject."""
         try:
             if before is not None:
                 await asyncio.wait({before})

@@ -85,6 +85,16 @@ def test_records_about_one_prompt_are_written_in_their_order(client: Client) -> 
     assert [edit.target for edit in everything] == [f"T{n}" for n in range(59)]
 
 
+def test_records_about_one_subject_are_written_in_their_order(client: Client) -> None:
+    """Of two that ask the same in other words the later one counts."""
+    rows: list[NewEdit | str] = [
+        NewEdit(subject="x" if n % 2 else "X", prompt=f"Fact {n} of X is", target=f"T{n}")
+        for n in range(300)
+    ]
+    assert 300 == client.import_edits(rows).created
+    assert [f"T{n}" for n in range(300)] == [edit.target for edit in client.list_edits()]
+
+
 def test_validate_only_reports_and_writes_nothing(client: Client) -> None:
     report = client.import_edits([*records(10), "{bad"], validate_only=True)
     assert (report.created, report.refused) == (10, 1)
