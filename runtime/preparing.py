@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 SLICE_S = 0.0005
 REST = 4
+REST_MAX_S = 0.1  # After an edit that took longer than a slice.
 
 
 class EditPreparer:
@@ -65,7 +66,7 @@ class EditPreparer:
                 self._news.notify_all()
             worked = time.perf_counter() - began
             if worked >= SLICE_S:
-                self._stop.wait(REST * min(worked, SLICE_S))
+                self._stop.wait(min(REST * worked, REST_MAX_S))
                 began = time.perf_counter()
 
     def _prepare(self, entry: LogEntry) -> None:
