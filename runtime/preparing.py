@@ -60,7 +60,10 @@ class EditPreparer:
         first = self._memory.snapshot().sequence - self._classifier.prepared_max + 1
         began = time.perf_counter()
         for entry in self._memory.watch(max(1, first), stop=self._stop):
-            self._prepare(entry)
+            try:
+                self._prepare(entry)
+            except Exception:  # Of this edit alone: the query that finds it meets the same.
+                logger.exception("log entry %d could not be prepared ahead", entry.sequence)
             with self._news:
                 self._done = entry.sequence
                 self._news.notify_all()

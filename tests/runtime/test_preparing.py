@@ -160,20 +160,22 @@ def test_a_memory_that_closes_ends_it(tmp_path: Path) -> None:
     preparer.close()
 
 
-def test_a_failure_is_logged_and_closes_as_ever(
+def test_an_edit_that_cannot_be_prepared_is_logged_and_the_others_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(Noting):
         def prepare(self, edit: Edit) -> None:
-            self.begun.set()
-            raise RuntimeError("cannot")
+            if edit.target == "City 0":
+                raise RuntimeError("cannot")
+            super().prepare(edit)
 
     failing = Failing()
     with memory_in(tmp_path) as memory:
         memory.create_batch(drafts(0, 2))
-        with preparing(memory, failing):
-            assert failing.begun.wait(SOON_S)
-    assert "prepared by the queries that find them" in caplog.text
+        with preparing(memory, failing) as preparer:
+            assert caught_up(preparer, memory)
+    assert ["City 1"] == failing.targets
+    assert "log entry 1 could not be prepared ahead" in caplog.text
 
 
 def test_the_classifiers_with_features_are_prepared_for() -> None:
