@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from memory.errors import InvalidInput
 from memory.paging import EditFilter, Page
-from memory.record import EDITION_BASE, Namespace
-from memory.status import NamespaceStatus
-from memory.writes import UNSET, WriteResult
+from memory.record import Namespace
+from memory.writes import UNSET
 from protos.errata.v1 import memory_pb2, memory_pb2_grpc
-from runtime.consolidation.inspection import answering_of
 from runtime.overlap_scan import OverlapScan
 from runtime.overlaps import OverlapFinder
-from runtime.services.call import current_call, note
-from runtime.services.checks import check_request_id
+from runtime.services.call import note
 from runtime.services.export import export_edits
 from runtime.services.follow import follow_log
 from runtime.services.imports import ImportRun
+from runtime.services.memory_status import read_status
 from runtime.services.names import parse_edit, parse_namespace, parse_namespace_or_all
-from runtime.services.overlaps import Looked, WriteCheck, find_overlaps
+from runtime.services.overlaps import find_overlaps
 from runtime.services.parts import ServiceParts
-from runtime.services.wire import draft_from_pb, edit_to_pb, time_from_pb, time_to_pb
+from runtime.services.wire import draft_from_pb, edit_to_pb, time_from_pb
 from runtime.services.wire_memory import (
     batch_to_pb,
     check_subject,
     conflict_policy,
-    fields_under,
-    memory_status_to_pb,
-    model_to_pb,
-    namespace_status_to_pb,
     read_changes,
     read_filter,
     results_to_pb,
-    written_to_pb,
 )
-from runtime.services.wire_overlaps import add_overlaps, add_pairs
+from runtime.services.wire_overlaps import add_pairs
+from runtime.services.writing import Writing, check_agrees
 
 
 class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
@@ -49,7 +42,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self._memory = parts.memory
         self._run = parts.workers.run
         self._finder = OverlapFinder(parts.runner.scope)
-        self._check = WriteCheck(self._finder, parts.memory, parts.limits)
+        self._writing = Writing(parts, self._finder)
 
     async def CreateEdit(  # noqa: N802  # The wire's names, here and below.
         self, request: memory_pb2.CreateEditRequest, _context: Any
@@ -57,7 +50,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         """Creates one edit."""
         namespace = parse_namespace(request.parent, field="parent")
         draft = draft_from_pb(request.edit, edit_id=request.edit_id, field="edit.")
-        return await self._write_one(
+        return await self._writing.one(
             namespace,
             request,
             self._memory.create,
@@ -77,13 +70,13 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
                 field="requests",
             )
         for place, single in enumerate(request.requests):
-            _check_agrees(single, request, place)
+            check_agrees(single, request, place)
         drafts = [
             draft_from_pb(single.edit, edit_id=single.edit_id, field=f"requests[{place}].edit.")
             for place, single in enumerate(request.requests)
         ]
         small = count <= self._limits.overlap_batch_edits
-        result, looked = await self._write(
+        result, looked = await self._writing.several(
             namespace,
             request,
             self._memory.create_batch,
@@ -133,7 +126,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.WriteEditResponse:
         """Changes the fields named in the mask."""
         namespace, edit_id = parse_edit(request.edit.name, field="edit.name")
-        return await self._write_one(
+        return await self._writing.one(
             namespace,
             request,
             self._memory.update,
@@ -147,7 +140,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.WriteEditResponse:
         """Takes an edit out of service."""
         namespace, edit_id = parse_edit(request.name, field="name")
-        return await self._write_one(
+        return await self._writing.one(
             namespace,
             request,
             self._memory.retire,
@@ -166,7 +159,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             if request.HasField("expire_time")
             else UNSET
         )
-        return await self._write_one(
+        return await self._writing.one(
             namespace,
             request,
             self._memory.restore,
@@ -258,74 +251,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     ) -> memory_pb2.MemoryStatus:
         """Tells size and health of the memory."""
         wanted = parse_namespace_or_all(request.parent or "namespaces/-", field="parent")
-        return await self._run(self._status, wanted)
-
-    async def _write_one(
-        self,
-        namespace: Namespace,
-        request: Any,
-        write: Callable[..., WriteResult],
-        *arguments: Any,
-        **named: Any,
-    ) -> memory_pb2.WriteEditResponse:
-        """Does a write of one edit and answers with what overlaps it."""
-        result, looked = await self._write(
-            namespace, request, write, *arguments, look=_look_wanted(request), **named
-        )
-        return add_overlaps(
-            written_to_pb(result),
-            looked.pairs,
-            bytes_max=self._limits.overlap_bytes_max,
-            complete=looked.complete,
-        )
-
-    async def _write(
-        self,
-        namespace: Namespace,
-        request: Any,
-        write: Callable[..., WriteResult],
-        *arguments: Any,
-        look: bool,
-        **named: Any,
-    ) -> tuple[WriteResult, Looked]:
-        """Does one write in a thread, looks for overlaps there, and notes both for the log."""
-        note(namespace=namespace)
-        check_request_id(request.request_id, self._limits.request_id_chars_max)
-        call = current_call()
-        wanted = look and call.may_read  # Overlaps are edits of others.
-        left = threading.Event()  # Set when nobody waits for the answer any more.
-
-        def stopped() -> bool:
-            return left.is_set() or self._parts.draining.is_set()
-
-        def write_and_look() -> tuple[WriteResult, Looked]:
-            result = write(
-                *arguments,
-                namespace=namespace,
-                request_id=request.request_id,
-                validate_only=request.validate_only,
-                **named,
-            )
-            if not wanted:
-                return result, Looked()
-            looked = self._check.look(
-                result,
-                validate_only=request.validate_only,
-                deadline_s=call.deadline_s,
-                stopped=stopped,
-            )
-            return result, looked
-
-        try:
-            with fields_under("edit."):
-                result, looked = await self._run(write_and_look)
-        finally:
-            left.set()
-        shown = [edit.id for edit in result.edits[:8]]
-        note(edits=shown, count=len(result.edits), sequence=result.sequence)
-        if looked.pairs:
-            note(overlaps=len(looked.pairs))
-        return result, looked
+        return await self._run(read_status, self._parts, wanted)
 
     def _page_that_fits(
         self, namespace: Namespace, wanted: EditFilter, size: int, token: str
@@ -340,39 +266,6 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
                 return message
             size = max(1, size // 2)
 
-    def _status(self, wanted: Namespace | None) -> memory_pb2.MemoryStatus:
-        """Puts the status together; blocking, never touches the model."""
-        parts = self._parts
-        status = self._memory.status()
-        snapshot = self._memory.snapshot()
-        if wanted is not None:
-            snapshot.count(wanted)  # Raises NotFound for an unknown namespace.
-        message = memory_status_to_pb(status)
-        for item in status.namespaces:
-            if wanted in (None, item.name):
-                message.namespaces.append(self._namespace_status(item))
-        message.classifier = parts.classifier.name
-        health = parts.engine.health()
-        message.model.CopyFrom(
-            model_to_pb(parts.engine.info, running=health.running, waiting=health.waiting)
-        )
-        message.start_time.CopyFrom(time_to_pb(parts.started_at_s))
-        message.version = parts.version
-        return message
-
-    def _namespace_status(self, status: NamespaceStatus) -> memory_pb2.NamespaceStatus:
-        consolidator = self._parts.consolidator
-        if consolidator is None:
-            active = self._memory.snapshot().edition(status.name)
-            problem = "" if active == EDITION_BASE else "this server has no editions"
-            return namespace_status_to_pb(
-                status, active=active, answering=EDITION_BASE, problem=problem
-            )
-        found = answering_of(consolidator.editions, status.name)
-        return namespace_status_to_pb(
-            status, active=found.active, answering=found.edition, problem=found.problem
-        )
-
 
 def _page_to_pb(page: Page) -> memory_pb2.ListEditsResponse:
     return memory_pb2.ListEditsResponse(
@@ -380,27 +273,3 @@ def _page_to_pb(page: Page) -> memory_pb2.ListEditsResponse:
         next_page_token=page.next_page_token,
         sequence=page.sequence,
     )
-
-
-def _look_wanted(request: Any) -> bool:
-    """Whether the writer of one edit wants to know what overlaps it: unless it says no."""
-    if isinstance(request, memory_pb2.RetireEditRequest):
-        return False
-    return bool(request.check_overlaps) or not request.HasField("check_overlaps")
-
-
-def _check_agrees(
-    single: memory_pb2.CreateEditRequest, batch: memory_pb2.BatchCreateEditsRequest, place: int
-) -> None:
-    """Raises InvalidInput when a request of a batch says otherwise than the batch."""
-    told = _said(batch)
-    given = [name for name, value in _said(single).items() if value != told.get(name)]
-    if given:
-        field = f"requests[{place}].{given[0]}"
-        raise InvalidInput(f"{field} differs from the batch's; leave it unset", field=field)
-
-
-def _said(request: Any) -> dict[str, Any]:
-    """Returns what a request says, by name, of what a batch and its requests must agree on."""
-    names = {"parent", "on_conflict", "request_id", "validate_only", "check_overlaps"}
-    return {field.name: value for field, value in request.ListFields() if field.name in names}
