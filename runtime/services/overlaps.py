@@ -17,7 +17,7 @@ from memory.edit_memory import EditMemory
 from memory.errors import Overloaded, Unavailable
 from memory.record import Edit, EditId
 from memory.snapshot import MemorySnapshot, is_live
-from memory.writes import WriteOutcome, WriteResult
+from memory.writes import WriteResult
 from protos.errata.v1 import memory_pb2
 from runtime.overlap_scan import OverlapScan
 from runtime.overlaps import OverlapFinder, OverlapPair
@@ -25,8 +25,6 @@ from runtime.services.call import note
 from runtime.services.limits import ServiceLimits
 from runtime.services.parts import ServiceParts
 from runtime.services.wire_overlaps import PAIRS_AT_ONCE, pair_to_pb
-
-WRITTEN = frozenset({WriteOutcome.CREATED, WriteOutcome.SUPERSEDED, WriteOutcome.UPDATED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +36,7 @@ class Looked:
 
 
 class WriteCheck:
-    """Looks at what a write has put in force. Thread-safe."""
+    """Looks at what a write was about. Thread-safe."""
 
     def __init__(self, finder: OverlapFinder, memory: EditMemory, limits: ServiceLimits) -> None:
         self._finder = finder
@@ -84,9 +82,13 @@ class WriteCheck:
 def _in_force(
     result: WriteResult, snapshot: MemorySnapshot, *, validate_only: bool
 ) -> Iterator[Edit]:
-    """Yields the edits that a write has put in force and nobody has changed since."""
-    for edit, outcome in zip(result.edits, result.outcomes, strict=True):
-        if outcome not in WRITTEN or not is_live(edit):
+    """Yields the edits in force that a write was about and that nobody has changed since.
+
+    Also those that it left as they were: saying a thing again makes it no later, and a later edit
+    may speak for it.
+    """
+    for edit in result.edits:
+        if not is_live(edit):
             continue
         held = edit if validate_only else snapshot.get(edit.namespace, edit.id)
         if held is not None and is_live(held) and held.revision == edit.revision:

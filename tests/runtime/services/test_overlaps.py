@@ -82,13 +82,14 @@ def test_who_wants_no_check_gets_none(client: Client) -> None:
     assert ((), False) == (written.overlaps, written.overlaps_checked)
 
 
-def test_what_is_left_as_it_was_is_not_looked_at_and_a_retry_is(client: Client) -> None:
+def test_what_is_left_as_it_was_and_a_retry_are_looked_at_too(client: Client) -> None:
     client.create_edit(**LED)
     written = client.create_edit(**BOSS, request_id="once")
     again = client.create_edit(**BOSS, request_id="once")
     assert (True, written.overlaps) == (again.replayed, again.overlaps)
     skipped = client.create_edit(**BOSS, on_conflict="skip")
-    assert (Outcome.UNCHANGED, False) == (skipped.outcome, skipped.overlaps_checked)
+    assert (Outcome.UNCHANGED, written.overlaps) == (skipped.outcome, skipped.overlaps)
+    assert skipped.overlaps_checked
     client.update_edit(written, target="Ann")
     assert not client.create_edit(**BOSS, request_id="once").overlaps_checked  # No longer said.
     client.retire_edit(written)
