@@ -21,19 +21,19 @@ HARMLESS_SHARE, ALONE_SHARE = 0.25, 0.2
 HOURS = ("8 am", "9:30", "noon", "4 pm", "10:15", "May 2", "14 June 2026", "every half hour")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Words that tell a noun's things apart, and nouns they qualify; lists hold synonyms."""
 
-    form: str
-    answers: str
+    form: str  # Where the words stand: "before" the noun, "after" it, or the noun "of" them.
+    answers: str  # What such an edit's target is: a "person", an "amount" or a "time".
     bare: bool  # Whether the noun alone asks for something else.
     alone: bool  # Whether it asks for the same.
     values: tuple[tuple[str, ...], ...]
     nouns: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Qualified:
     """What an edit says of a noun, with a qualifier or, where `value` is None, without."""
 
@@ -66,7 +66,11 @@ class Qualified:
 
 
 def qualified(part: str, names: Sequence[str], random: Random) -> Qualified:
-    """Draws what an edit says; `part` is a split of phrasebook.py, as of relations."""
+    """Draws what an edit says.
+
+    `part` is a split, TRAIN, FIT or TEST of phrasebook.py; `names` are targets where people or the
+    like are asked for.
+    """
     group = random.choice(groups()[part])
     bare = group.bare and random.random() < BARE_TOLD_SHARE
     return Qualified(
@@ -103,8 +107,9 @@ def groups() -> dict[str, tuple[Group, ...]]:
     found: dict[str, list[Group]] = {}
     for entry in _read()["groups"]:
         group = Group(
-            entry["form"], entry["answers"], entry["bare"], entry.get("alone", False),
-            _synonyms(entry["values"]), _synonyms(entry["nouns"]),
+            form=entry["form"], answers=entry["answers"],
+            bare=entry["bare"], alone=entry.get("alone", False),
+            values=_synonyms(entry["values"]), nouns=_synonyms(entry["nouns"]),
         )  # fmt: skip
         found.setdefault(entry.get("part", "train"), []).append(group)
     return {part: tuple(listed) for part, listed in found.items()}

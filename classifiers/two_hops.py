@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from classifiers.wording import nouns_in
+from classifiers.wording import plain_nouns_in
 from classifiers.yes_no import VALUE, lower_first, whether
 
-# Noun phrases end before what is asked of them: "{n}" is one.
+# "{n}" is a noun phrase for what a relation asks for, "{N}" the same with a capital.
 IDENTITY = (
     "Who is {n}?", "What is {n}?", "Name {n}.", "What is the name of {n}?", "Tell me {n}.",
     "Can you tell me {n}?", "The name of {n} is", "I need to know {n}.", "{N} is",
@@ -70,7 +70,7 @@ def asked_for(phrases: Sequence[str], random: Random) -> str | None:
 
     "the mayor of {}", "{}'s mayor", "the person that {} was founded by", "the place where {} died".
     """
-    nouns = [noun for noun in nouns_in(phrases) if not noun.startswith("name of the ")]
+    nouns = plain_nouns_in(phrases)
     found: list[str] = []
     for cloze in random.sample(list(phrases), min(8, len(phrases))):
         if "associated with" in cloze:  # Too loose: whom all is a composer associated with?

@@ -173,13 +173,18 @@ def nouns_in(phrases: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(match["noun"] for match in found if match))
 
 
+def plain_nouns_in(phrases: Sequence[str]) -> list[str]:
+    """Returns those of them that are no more than the thing: not its "name of the airport"."""
+    return [noun for noun in nouns_in(phrases) if not noun.startswith("name of the ")]
+
+
 def of_another_noun(phrases: Sequence[str], random: Random) -> str | None:
     """Returns one of a relation's phrasings with another thing asked for, or None.
 
     "The airport code of {}" is not about its airport, nor "The eye colour of {}" about its hair.
     None if the phrasings name no noun.
     """
-    nouns = [noun for noun in nouns_in(phrases) if not noun.startswith("name of the ")]
+    nouns = plain_nouns_in(phrases)
     if not nouns:
         return None
     noun = random.choice(nouns)
@@ -197,7 +202,7 @@ def of_another_noun(phrases: Sequence[str], random: Random) -> str | None:
 
 def with_harmless(phrase: str, random: Random) -> str:
     """Returns the phrase with a word before its noun that changes nothing: "the current mayor"."""
-    nouns = [noun for noun in nouns_in([phrase]) if not noun.startswith("name of the ")]
+    nouns = plain_nouns_in([phrase])
     return _replaced(nouns[0], f"{random.choice(HARMLESS)} {nouns[0]}", phrase) if nouns else phrase
 
 

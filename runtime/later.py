@@ -19,9 +19,7 @@ from memory.record import Edit, EditId, Namespace, ScopeDecision
 from memory.snapshot import MemorySnapshot
 
 COMPARED_MAX = 4  # Edits in scope of one query that are compared with each other, the best ones.
-EVEN_ODDS = (
-    0.5  # From this score on a later edit is in scope for sure enough to correct a surer one.
-)
+EVEN_ODDS = 0.5  # The score from which on a later edit corrects one that is surer in scope.
 KEPT_MAX = 32_768  # Pairs of edits whose judgement is remembered.
 
 _Pair = tuple[Namespace, EditId, int, EditId, int]  # Ids and revisions, the earlier one's first.
@@ -52,11 +50,12 @@ class LaterCorrections:
 
         `text` is the query as it is read, `decisions` are all candidates in any order.
         """
-        accepted = sorted((d for d in decisions if d.accepted), key=lambda d: -d.score)
-        edits = [decision.candidate.edit for decision in accepted[:COMPARED_MAX]]
-        scores = {decision.candidate.edit.id: decision.score for decision in accepted}
-        if len(edits) < 2:
+        accepted = [decision for decision in decisions if decision.accepted]
+        if len(accepted) < 2:
             return {}
+        accepted = sorted(accepted, key=lambda decision: -decision.score)[:COMPARED_MAX]
+        edits = [decision.candidate.edit for decision in accepted]
+        scores = {decision.candidate.edit.id: decision.score for decision in accepted}
         said = {edit.id: snapshot.said_at(namespace, edit.id) for edit in edits}
         edits.sort(key=lambda edit: -said[edit.id])
         corrected: dict[EditId, EditId] = {}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,25 +10,9 @@ import pytest
 from errata.commands.outcome import UsageProblem
 from errata.commands.parse import parse_expiry, parse_labels, parse_states, unbrace
 from errata.results import EditState
-from tests.cli_kit import CLOZE, MARKED, Ran, Shell, shell
+from tests.cli_kit import CLOZE, MARKED, Ran
 
 Run = Callable[..., Ran]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    with shell(tmp_path_factory.mktemp("memory")) as opened:
-        yield opened
-
-
-numbers = itertools.count()
-
-
-@pytest.fixture
-def run(server: Shell, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs commands in a namespace of the test's own."""
-    monkeypatch.setenv("ERRATA_NAMESPACE", f"test-{next(numbers)}")
-    return server
 
 
 def test_add_takes_the_subject_from_braces_and_serves_at_once(run: Run) -> None:

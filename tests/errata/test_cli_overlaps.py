@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
-
-from tests.cli_kit import Ran, Shell, shell
+from tests.cli_kit import Ran
 
 Run = Callable[..., Ran]
 LED = ("edit", "add", "{Acme} is led by", "Jane", "--id", "jane")
 BOSS = ("edit", "add", "The boss of {Acme} is", "Tom", "--id", "boss")
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    with shell(tmp_path_factory.mktemp("memory")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def namespace(monkeypatch: pytest.MonkeyPatch) -> str:
-    name = f"overlaps-{next(numbers)}"
-    monkeypatch.setenv("ERRATA_NAMESPACE", name)
-    return name
-
-
-@pytest.fixture
-def run(server: Shell, namespace: str) -> Run:
-    """Runs commands in a namespace of the test's own."""
-    return server
 
 
 def test_add_says_what_else_answers_and_what_to_do(run: Run, namespace: str) -> None:

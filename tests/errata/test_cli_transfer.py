@@ -21,30 +21,11 @@ from memory.contracts import Matrix
 from memory.readers.read import read_edits
 from memory.record import Namespace
 from tests import server_kit
-from tests.cli_kit import CLOZE, Ran, Shell, run_command, shell
+from tests.cli_kit import CLOZE, Ran, run_command, shell
 from tests.hash_encoder import HashEncoder
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Run = Callable[..., Ran]
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    with shell(tmp_path_factory.mktemp("memory")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def namespace(monkeypatch: pytest.MonkeyPatch) -> str:
-    name = f"test-{next(numbers)}"
-    monkeypatch.setenv("ERRATA_NAMESPACE", name)
-    return name
-
-
-@pytest.fixture
-def run(server: Shell, namespace: str) -> Run:
-    return server
 
 
 def record(number: int, target: str = "Greek") -> dict[str, Any]:
