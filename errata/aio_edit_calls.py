@@ -350,7 +350,10 @@ class AsyncEditCalls(AsyncConnection):
         history: bool = False,
         namespace: str = "",
     ) -> AsyncIterator[Edit]:
-        """Yields edits, oldest first, as of one sequence; with `history`, every revision."""
+        """Yields edits, what was said last coming last, as of one sequence.
+
+        With `history`, every revision of each.
+        """
         request = memory_pb2.ExportEditsRequest(
             parent=requests.namespace_name(namespace or self.options.namespace),
             filter=requests.edit_filter(filter) if filter else None,

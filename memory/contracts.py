@@ -94,3 +94,54 @@ class VectorIndex(Protocol):
     def check_integrity(self) -> None:
         """Raises AssertionError naming the first disagreement between keys, vectors and parts."""
         ...
+
+
+class Mention(Protocol):
+    """A surface found in a text."""
+
+    @property
+    def key(self) -> int:
+        """The key that the surface was added under."""
+        ...
+
+    @property
+    def surface(self) -> str:
+        """The surface as it stands in the text."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """Where it begins in the text, in characters."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """One past its last character."""
+        ...
+
+    @property
+    def covered(self) -> bool:
+        """Whether a longer mention contains this one."""
+        ...
+
+
+class SubjectView(Protocol):
+    """An immutable view of a subject matcher."""
+
+    def find(self, text: str) -> Sequence[Mention]:
+        """Returns the mentions in `text`. Changes nothing."""
+        ...
+
+
+class SubjectIndex(Protocol):
+    """The surfaces of edits under int keys; one writer, any number of readers."""
+
+    def apply(
+        self, add: Sequence[tuple[int, tuple[str, ...]]], remove: Sequence[int]
+    ) -> SubjectView:
+        """Removes, then adds, as one step; views handed out before keep answering as they did."""
+        ...
+
+    def view(self) -> SubjectView:
+        """Returns the current view. Changes nothing."""
+        ...

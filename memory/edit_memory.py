@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memory.contracts import Encoder, VectorIndex
+from memory.contracts import Encoder, SubjectIndex, VectorIndex
 from memory.database import Connect, connect
 from memory.directory import DataDirectory
 from memory.errors import InvalidInput
@@ -37,7 +37,7 @@ from memory.record import (
 )
 from memory.recovery import SpaceMaker
 from memory.requests import RequestMaker
-from memory.snapshot import MemorySnapshot, SubjectIndex
+from memory.snapshot import MemorySnapshot
 from memory.state import Space
 from memory.status import IntegrityReport, MemoryStatus, NamespaceStatus
 from memory.validate import check_text

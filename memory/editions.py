@@ -13,7 +13,7 @@ from memory.errors import WrongState
 from memory.overlay import Overlay
 from memory.plans import Planned, resource_name, says
 from memory.record import EDITION_BASE, Activation, Edit, EditId, EditState, Namespace
-from memory.snapshot import has_expired, is_live
+from memory.space import has_expired, is_live
 from memory.writes import EntryKind, WriteOutcome
 
 NAMED_MAX = 5  # Edits that a message names.

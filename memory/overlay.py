@@ -8,7 +8,7 @@ from typing import Protocol
 
 from memory.conflicts import conflict_key
 from memory.record import Activation, Edit, EditId, Namespace
-from memory.snapshot import is_live
+from memory.space import is_live
 from memory.writes import EntryKind, LogEntry
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memory.contracts import VectorIndex
-from memory.snapshot import SubjectIndex
+from memory.contracts import SubjectIndex, VectorIndex
 
 
 def faiss_maker(device: str) -> Callable[[int], VectorIndex]:

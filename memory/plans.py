@@ -22,7 +22,7 @@ from memory.record import (
     EditState,
     Namespace,
 )
-from memory.snapshot import has_expired, is_live
+from memory.space import has_expired, is_live
 from memory.validate import check_expiry
 from memory.writes import UNSET, EntryKind, Unset, WriteOutcome
 

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from memory.codec import decode_entry
-from memory.contracts import Encoder, Matrix, VectorIndex
+from memory.contracts import Encoder, Matrix, SubjectIndex, VectorIndex
 from memory.errors import DataDirectoryError
 from memory.log import EditLog
 from memory.record import DEFAULT_NAMESPACE, Activation, Edit, Namespace
-from memory.snapshot import SubjectIndex
 from memory.state import KeyChanges, MemoryState, Space, fill_parts
 
 logger = logging.getLogger(__name__)

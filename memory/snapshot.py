@@ -7,13 +7,11 @@ however old the snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from memory.contracts import VectorIndexView
 from memory.errors import NotFound
 from memory.record import (
     DEFAULT_NAMESPACE,
@@ -27,124 +25,7 @@ from memory.record import (
     Query,
     Vector,
 )
-
-LIVE = frozenset({EditState.ACTIVE, EditState.CONSOLIDATED})
-
-
-class Mention(Protocol):
-    """A surface found in a text."""
-
-    @property
-    def key(self) -> int:
-        """The key that the surface was added under."""
-        ...
-
-    @property
-    def surface(self) -> str:
-        """The surface as it stands in the text."""
-        ...
-
-    @property
-    def start(self) -> int:
-        """Where it begins in the text, in characters."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """One past its last character."""
-        ...
-
-    @property
-    def covered(self) -> bool:
-        """Whether a longer mention contains this one."""
-        ...
-
-
-class SubjectView(Protocol):
-    """An immutable view of a subject matcher."""
-
-    def find(self, text: str) -> Sequence[Mention]:
-        """Returns the mentions in `text`. Changes nothing."""
-        ...
-
-
-class SubjectIndex(Protocol):
-    """The surfaces of edits under int keys; one writer, any number of readers."""
-
-    def apply(
-        self, add: Sequence[tuple[int, tuple[str, ...]]], remove: Sequence[int]
-    ) -> SubjectView:
-        """Removes, then adds, as one step; views handed out before keep answering as they did."""
-        ...
-
-    def view(self) -> SubjectView:
-        """Returns the current view. Changes nothing."""
-        ...
-
-
-def is_live(edit: Edit) -> bool:
-    """Whether the edit is in force as the log says (its expiry is another question)."""
-    return edit.state in LIVE
-
-
-def has_expired(edit: Edit, now_s: float) -> bool:
-    """Whether the edit's expiry has come; from that very instant on it is not served."""
-    return edit.expires_at_s is not None and edit.expires_at_s <= now_s
-
-
-def needs_key(previous: Edit | None, edit: Edit) -> bool:
-    """Whether this revision enters index and matcher under a new key (its own sequence)."""
-    if not is_live(edit):
-        return False
-    if previous is None or not is_live(previous):
-        return True
-    return (
-        previous.prompt != edit.prompt
-        or previous.subject != edit.subject
-        or previous.aliases != edit.aliases
-    )
-
-
-@dataclass(slots=True, kw_only=True)
-class Cell:
-    """All revisions of one edit, oldest first; the list only grows."""
-
-    place: int  # In the order of creation of its namespace, from 0.
-    revisions: list[Edit]
-
-    def at(self, sequence: int) -> Edit | None:
-        """Returns the newest revision with at most this sequence, None when there was none."""
-        for edit in reversed(self.revisions):
-            if edit.sequence <= sequence:
-                return edit
-        return None
-
-    def key_at(self, sequence: int) -> int | None:
-        """Returns the index key under which the edit stood at a sequence, None when not live."""
-        previous, key = None, None
-        for edit in list(self.revisions):
-            if edit.sequence > sequence:
-                break
-            if needs_key(previous, edit):
-                key = edit.sequence
-            elif not is_live(edit):
-                key = None
-            previous = edit
-        return key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpaceView:
-    """One namespace in a snapshot."""
-
-    cells: Mapping[EditId, Cell]
-    order: Sequence[Cell]
-    created: int  # How many of `order` existed.
-    index: VectorIndexView
-    subjects: SubjectView
-    counts: Mapping[EditState, int]
-    edition: int = EDITION_BASE
-    edition_until_s: float | None = None  # From then on the edition holds an expired edit.
+from memory.space import LIVE, SpaceView, has_expired, is_live
 
 
 class MemorySnapshot:
@@ -232,12 +113,28 @@ class MemorySnapshot:
 
         A change of its state or of who wrote it changes nothing of that. Raises NotFound.
         """
-        said = 0
-        content: tuple[str, str, str] | None = None
-        for edit in self.revisions(namespace, edit_id):
-            if (edit.subject, edit.prompt, edit.target) != content:
-                content, said = (edit.subject, edit.prompt, edit.target), edit.sequence
-        return said
+        cell = self.space(namespace).cells.get(edit_id)
+        return 0 if cell is None else cell.said_at(self.sequence)
+
+    def places_as_said(self, namespace: Namespace) -> list[int]:
+        """Returns the places of all edits, in the order in which they came to say what they say.
+
+        Raises NotFound.
+        """
+        space = self.space(namespace)
+        said = (
+            (space.order[place].said_at(self.sequence), place) for place in range(space.created)
+        )
+        return [place for at, place in sorted(said) if at]
+
+    def edits_at(self, namespace: Namespace, places: Iterable[int]) -> Iterator[Edit]:
+        """Yields the edits at these places in the order of creation, states as of now."""
+        space = self.space(namespace)
+        now_s = self._clock()
+        for place in places:
+            edit = space.order[place].at(self.sequence)
+            if edit is not None:
+                yield self._as_of_now(edit, now_s)
 
     def edits_from(self, namespace: Namespace, place: int) -> Iterator[tuple[int, Edit]]:
         """Yields (place, edit) in order of creation from a place on, states as of now."""

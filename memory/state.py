@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memory.conflicts import conflict_key
-from memory.contracts import Matrix, VectorIndex
+from memory.contracts import Matrix, SubjectIndex, VectorIndex
 from memory.record import EDITION_BASE, Activation, Edit, EditId, EditState, Namespace, Vector
-from memory.snapshot import Cell, SpaceView, SubjectIndex, has_expired, is_live, needs_key
+from memory.space import Cell, SpaceView, has_expired, is_live, needs_key
 from memory.writes import EntryKind, LogEntry
 
 

@@ -15,7 +15,7 @@ from memory.contracts import Matrix
 from memory.log import LogRow
 from memory.overlay import Overlay, StateView
 from memory.record import Activation, Edit, EditId, Namespace, Vector
-from memory.snapshot import is_live, needs_key
+from memory.space import is_live, needs_key
 from memory.writer import Job
 from memory.writes import LogEntry, WriteOutcome, WriteResult
 

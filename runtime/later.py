@@ -5,8 +5,8 @@ is" Jane, and later "Acme is led by" Tom. Under the memory's exact rule they are
 (memory/conflicts.py), and score alone would say which of them answers, now the one and now the
 other. Here the later one counts for what is in the scope of both, except where the earlier one's
 very prompt is asked and is not the later one's too: an edit that is in force answers its own words.
-Nor does a later one count that is itself in scope by a narrow margin, where the earlier is surer:
-what overlaps may still be two questions ("head of state" and "head of government").
+Nor does a later one count that is itself in scope by a narrow margin, where the earlier is surer,
+and overlaps that one by a narrow margin too: such two may be two questions after all.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from memory.record import Edit, EditId, Namespace, ScopeDecision
 from memory.snapshot import MemorySnapshot
 
 COMPARED_MAX = 4  # Edits in scope of one query that are compared with each other, the best ones.
-EVEN_ODDS = 0.5  # The score from which on a later edit corrects one that is surer in scope.
+EVEN_ODDS = 0.5  # The score from which on a later edit, or an overlap of two, is beyond doubt.
 KEPT_MAX = 32_768  # Pairs of edits whose judgement is remembered.
 
 _Pair = tuple[Namespace, EditId, int, EditId, int]  # Ids and revisions, the earlier one's first.
-OverlapJudge = Callable[[Edit, Edit, MemorySnapshot], bool]
-"""Says whether an edit and a later one answer one question; their targets differ."""
+OverlapJudge = Callable[[Edit, Edit, MemorySnapshot], float]
+"""Scores that an edit and a later one answer one question, 0 where they do not; targets differ."""
 
 
 class LaterCorrections:
@@ -37,7 +37,7 @@ class LaterCorrections:
         """Takes what judges; it must judge by the edits alone, as what it says is kept."""
         self._overlap = overlap
         self._lock = Lock()
-        self._known: dict[_Pair, bool] = {}
+        self._known: dict[_Pair, float] = {}
 
     def find(
         self,
@@ -65,16 +65,18 @@ class LaterCorrections:
                 # Subjects may differ where the prompt does not: {Acme} Corp and {Acme Corp}.
                 if own and not same_text(text, later.prompt):
                     continue
-                if scores[later.id] < min(EVEN_ODDS, scores[earlier.id]):
+                if said[later.id] <= said[earlier.id]:
                     continue
-                if said[later.id] > said[earlier.id] and self._answer_one(earlier, later, snapshot):
+                sure = scores[later.id] >= min(EVEN_ODDS, scores[earlier.id])
+                overlap = self._overlap_of(earlier, later, snapshot)
+                if overlap > 0 and (sure or overlap >= EVEN_ODDS):
                     corrected[earlier.id] = later.id
                     break
         return corrected
 
-    def _answer_one(self, earlier: Edit, later: Edit, snapshot: MemorySnapshot) -> bool:
+    def _overlap_of(self, earlier: Edit, later: Edit, snapshot: MemorySnapshot) -> float:
         if same_text(earlier.target, later.target):
-            return False
+            return 0.0
         pair = (earlier.namespace, earlier.id, earlier.revision, later.id, later.revision)
         with self._lock:
             known = self._known.get(pair)

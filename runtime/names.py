@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from memory.snapshot import Mention
+from memory.contracts import Mention
 
 
 def word_set(text: str) -> frozenset[str]:

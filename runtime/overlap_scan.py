@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from memory.conflicts import normalise
 from memory.record import Edit, Namespace
-from memory.snapshot import MemorySnapshot, is_live
+from memory.snapshot import MemorySnapshot
+from memory.space import is_live
 from runtime.overlaps import OverlapFinder, OverlapPair
 
 PAIRS_MAX = 100  # Found in one slice, after which it ends before its time.

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from memory.conflicts import same_text
 from memory.errors import NotFound
 from memory.record import Candidate, Edit, Query, ScopeDecision, Vector
-from memory.snapshot import MemorySnapshot, is_live
+from memory.snapshot import MemorySnapshot
+from memory.space import is_live
 from runtime.scoping import REVERSED_FROM, ScopeStage, mention_of
 
 REVERSED_MAX = 8  # Prompts of other edits that are asked of one edit, at most.

@@ -18,7 +18,7 @@ import time
 
 from classifiers.scope import Preparing
 from memory.edit_memory import EditMemory
-from memory.snapshot import is_live
+from memory.space import is_live
 from memory.writes import LogEntry
 
 logger = logging.getLogger(__name__)

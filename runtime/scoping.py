@@ -26,7 +26,7 @@ from memory.record import (
     Vector,
 )
 from memory.snapshot import MemorySnapshot
-from runtime.later import LaterCorrections
+from runtime.later import EVEN_ODDS, LaterCorrections
 from runtime.question import Asked, Question, Routing, query_text
 
 REVERSED_FROM = 0.1  # Of the threshold: what scores less is not asked the other way round.
@@ -175,20 +175,24 @@ class ScopeStage:
         (decision,) = self.judge_given(edit.namespace, query, [alone])
         return decision
 
-    def _overlap(self, earlier: Edit, later: Edit, snapshot: MemorySnapshot) -> bool:
-        """Whether either one's prompt is in the other's scope, as is told of a write.
+    def _overlap(self, earlier: Edit, later: Edit, snapshot: MemorySnapshot) -> float:
+        """Scores the overlap of two edits as is told of a write; 0 if they do not overlap.
 
-        The earlier one is not asked about by its prompt if the later one's is turned down outright.
+        Either one's prompt in the other's scope will do, the surer of the two. The earlier one is
+        not asked about by its prompt if the later one's is turned down outright.
         """
         first, last = (snapshot.vector(edit.namespace, edit.id) for edit in (earlier, later))
         if first is None or last is None:
-            return False
+            return 0.0
         mention = mention_of(earlier, later.prompt)
-        judged = self.judge_prompt(later, earlier, (last, first), mention)
-        if judged.accepted or judged.score < REVERSED_FROM * judged.threshold:
-            return judged.accepted
+        forth = self.judge_prompt(later, earlier, (last, first), mention)
+        if forth.score < REVERSED_FROM * forth.threshold:
+            return 0.0
+        if forth.accepted and forth.score >= EVEN_ODDS:
+            return forth.score
         mention = mention_of(later, earlier.prompt)
-        return self.judge_prompt(earlier, later, (first, last), mention).accepted
+        back = self.judge_prompt(earlier, later, (first, last), mention)
+        return max((way.score for way in (forth, back) if way.accepted), default=0.0)
 
     def encode(self, prompt: str) -> Vector:
         """Returns the vector (d,) that the prompt of an edit would be stored with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
 
-from memory.paging import EditFilter
+from memory.paging import EditFilter, Matcher
 from memory.record import Edit, EditState, Namespace
 from protos.errata.v1 import memory_pb2
 from runtime.services.parts import ServiceParts
@@ -15,31 +15,41 @@ from runtime.services.wire import edit_to_pb
 async def export_edits(
     parts: ServiceParts, namespace: Namespace, wanted: EditFilter, *, history: bool
 ) -> AsyncIterator[memory_pb2.ExportEditsResponse]:
-    """Yields the edits, oldest first, as of the sequence of the first page.
+    """Yields the edits as of one sequence, in the order in which they came to say what they say.
 
-    With `history`, yields every revision of them up to that sequence; edits out of service are
-    then shown too, unless the filter names states.
+    So of two that contradict each other the later one comes later, also where it was created first
+    and changed since; an import of the stream keeps that (runtime/later.py). With `history`, yields
+    every revision of them up to that sequence; edits out of service are then shown too, unless the
+    filter names states. Old states of the index are not held meanwhile.
     """
     if history and not wanted.states:
         wanted = replace(wanted, states=tuple(EditState))
-    token = ""
-    while True:
-        page = await parts.workers.run(
-            parts.memory.list_edits,
-            namespace,
-            filter=wanted,
-            page_size=parts.limits.export_chunk_edits,
-            page_token=token,
-        )
-        edits: Iterable[Edit] = page.edits
+    matcher = Matcher(wanted)
+    snapshot = parts.memory.snapshot()
+    sequence = snapshot.sequence
+    places = await parts.workers.run(snapshot.places_as_said, namespace)
+    del snapshot
+    size = parts.limits.export_chunk_edits
+    sent = False
+    for start in range(0, len(places), size):
+        part = places[start : start + size]
+        edits = await parts.workers.run(_matching, parts, namespace, sequence, part, matcher)
         if history:
-            edits = await parts.workers.run(_revisions, parts, page.edits, page.sequence)
+            edits = await parts.workers.run(_revisions, parts, edits, sequence)
         for chunk in _chunks(edits, parts):
-            chunk.sequence = page.sequence
+            chunk.sequence = sequence
+            sent = True
             yield chunk
-        token = page.next_page_token
-        if not token:
-            return
+    if not sent:
+        yield memory_pb2.ExportEditsResponse(sequence=sequence)
+
+
+def _matching(
+    parts: ServiceParts, namespace: Namespace, sequence: int, places: list[int], matcher: Matcher
+) -> list[Edit]:
+    """Returns those of the edits at some places that a filter shows, as of a sequence."""
+    then = parts.memory.snapshot().back_to(sequence)
+    return [edit for edit in then.edits_at(namespace, places) if matcher.matches(edit)]
 
 
 def _revisions(parts: ServiceParts, edits: Iterable[Edit], sequence: int) -> list[Edit]:
@@ -53,7 +63,7 @@ def _revisions(parts: ServiceParts, edits: Iterable[Edit], sequence: int) -> lis
 
 
 def _chunks(edits: Iterable[Edit], parts: ServiceParts) -> Iterator[memory_pb2.ExportEditsResponse]:
-    """Cuts edits into messages by count and size; an export of nothing is one empty message."""
+    """Cuts edits into messages by count and size; none for no edits."""
     limits = parts.limits
     chunk, size = memory_pb2.ExportEditsResponse(), 0
     for edit in edits:
@@ -65,4 +75,5 @@ def _chunks(edits: Iterable[Edit], parts: ServiceParts) -> Iterator[memory_pb2.E
             chunk, size = memory_pb2.ExportEditsResponse(), 0
         chunk.edits.append(message)
         size += length
-    yield chunk
+    if chunk.edits:
+        yield chunk

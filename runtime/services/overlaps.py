@@ -16,7 +16,8 @@ import structlog
 from memory.edit_memory import EditMemory
 from memory.errors import Overloaded, Unavailable
 from memory.record import Edit, EditId
-from memory.snapshot import MemorySnapshot, is_live
+from memory.snapshot import MemorySnapshot
+from memory.space import is_live
 from memory.writes import WriteResult
 from protos.errata.v1 import memory_pb2
 from runtime.overlap_scan import OverlapScan

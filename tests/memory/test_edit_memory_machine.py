@@ -349,6 +349,10 @@ class MemoryMachine(RuleBasedStateMachine):
                 edit.target,
                 edit.expires_at_s,
             )
+        as_said = snapshot.edits_at(space, snapshot.places_as_said(space))
+        assert [edit.id for edit in as_said] == sorted(
+            found, key=lambda edit_id: snapshot.said_at(space, edit_id)
+        )
         live = self.model.live(space, now_s)
         listed = []
         token = ""

@@ -149,16 +149,24 @@ def test_either_prompt_in_the_others_scope_will_do_unless_it_is_out_of_the_quest
 
 
 @pytest.mark.parametrize(
-    ("earlier", "later", "corrects"),
-    [(0.99, 0.9, True), (0.99, 0.5, True), (0.99, 0.48, False), (0.4, 0.48, True)],
+    ("earlier", "later", "overlap", "corrects"),
+    [
+        (0.99, 0.9, 0.4, True),
+        (0.99, 0.5, 0.4, True),
+        (0.99, 0.48, 0.4, False),
+        (0.99, 0.48, 0.5, True),
+        (0.99, 0.3, 0.9, False),
+        (0.4, 0.48, 0.4, True),
+        (0.4, 0.48, 0.3, False),
+    ],
 )
-def test_a_later_one_that_is_just_in_scope_corrects_no_surer_one(
-    tmp_path: Path, earlier: float, later: float, *, corrects: bool
+def test_a_later_one_that_is_just_in_scope_corrects_no_surer_one_unless_they_surely_overlap(
+    tmp_path: Path, earlier: float, later: float, overlap: float, *, corrects: bool
 ) -> None:
     class Unsure(Asked):
         def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
             told = {"Jane": earlier, "Tom": later} if query.text == HEAD else {}
-            return [told.get(candidate.edit.target, 0.9) for candidate in candidates]
+            return [told.get(candidate.edit.target, overlap) for candidate in candidates]
 
         def threshold(self, error_budget: float | None = None) -> float:
             return 0.35
@@ -167,6 +175,21 @@ def test_a_later_one_that_is_just_in_scope_corrects_no_surer_one(
         stage = Stage(memory, Unsure())
         jane, tom = stage.add(fact(BOSS, "Jane")), stage.add(fact(LED, "Tom"))
         assert ({jane: tom} if corrects else {}) == stage.corrected(HEAD)
+
+
+def test_the_surer_way_round_of_an_overlap_counts(tmp_path: Path) -> None:
+    class Lopsided(Asked):
+        def score(self, query: Query, candidates: Sequence[Candidate]) -> list[float]:
+            told = {"Jane": 0.99, "Tom": 0.4} if query.text == HEAD else {"Jane": 0.36, "Tom": 0.8}
+            return [told[candidate.edit.target] for candidate in candidates]
+
+        def threshold(self, error_budget: float | None = None) -> float:
+            return 0.35
+
+    with open_memory(tmp_path) as memory:
+        stage = Stage(memory, Lopsided())
+        jane, tom = stage.add(fact(BOSS, "Jane")), stage.add(fact(LED, "Tom"))
+        assert {jane: tom} == stage.corrected(HEAD)
 
 
 def test_what_is_remembered_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

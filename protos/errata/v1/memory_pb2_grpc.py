@@ -184,7 +184,8 @@ class MemoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExportEdits(self, request, context):
-        """Streams edits, oldest first, as of the sequence when it started.
+        """Streams edits as of the sequence when it started, in the order in which they came to say what
+        they say: one whose target was changed comes after what was created before the change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

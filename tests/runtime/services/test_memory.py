@@ -335,6 +335,35 @@ def test_an_export_is_one_moment_and_with_history_every_revision(client: Client)
     ]
 
 
+def test_an_export_ends_with_what_was_said_last(client: Client) -> None:
+    first, second, third = [
+        client.create_edit(subject=name, prompt=f"{name} is", target="T") for name in "ABC"
+    ]
+    client.update_edit(second, author="somebody")  # Says nothing new.
+    client.update_edit(first, target="chess")
+    assert [edit.id for edit in client.export_edits()] == [second.id, third.id, first.id]
+    filters = EditFilter(text="chess"), EditFilter(author="somebody")
+    assert [[e.id for e in client.export_edits(wanted)] for wanted in filters] == [
+        [first.id],
+        [second.id],
+    ]
+
+
+def test_an_import_of_an_export_keeps_which_edit_is_later(client: Client) -> None:
+    first, *_ = [
+        client.create_edit(subject="Acme", prompt=f"Acme {verb}", target=verb)
+        for verb in ("makes", "sells", "owns")
+    ]
+    client.update_edit(first, target="chess")
+    rows = [
+        NewEdit(subject=edit.subject, prompt=edit.prompt, target=edit.target)
+        for edit in client.export_edits()
+    ]
+    client.import_edits(rows, namespace="elsewhere")
+    copied = [edit.target for edit in client.export_edits(namespace="elsewhere")]
+    assert copied == ["sells", "owns", "chess"]
+
+
 def test_status_tells_sizes_model_and_health(client: Client) -> None:
     client.create_edits([fact(n) for n in range(3)])
     client.retire_edit(next(client.list_edits()))
