@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from errata.commands.consolidate_options import (
+    Activate,
+    Author,
+    Cancel,
+    Detach,
+    Editor,
+    Label,
+    Resume,
+    Setting,
+    Source,
+    Subject,
+    Text,
+    ValidateOnly,
+)
 from errata.commands.jobs import cancel_job, follow, named, operation_record
 from errata.commands.options import (
     DEFAULT_ADDRESS,
@@ -26,105 +38,21 @@ from errata.results import EditFilter
 from errata.show import Screen
 from errata.show_operations import show_estimate
 
-SELECTING, COMPUTING, FOLLOWING = "Which edits", "How", "A job that is there already"
-
 
 def consolidate(
     *,
-    subject: Annotated[
-        str,
-        typer.Option(
-            "--subject", "-s", metavar="NAME", help="About this.", rich_help_panel=SELECTING
-        ),
-    ] = "",
-    text: Annotated[
-        str,
-        typer.Option(
-            "--text",
-            metavar="TEXT",
-            help="Stands in subject, prompt or target.",
-            rich_help_panel=SELECTING,
-        ),
-    ] = "",
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--label",
-            metavar="KEY=VALUE",
-            help="With this label; repeatable.",
-            rich_help_panel=SELECTING,
-        ),
-    ] = None,
-    author: Annotated[
-        str,
-        typer.Option("--author", metavar="NAME", help="By this author.", rich_help_panel=SELECTING),
-    ] = "",
-    source: Annotated[
-        str,
-        typer.Option(
-            "--source", metavar="TEXT", help="From this source.", rich_help_panel=SELECTING
-        ),
-    ] = "",
-    editor: Annotated[
-        str,
-        typer.Option(
-            "--editor",
-            metavar="NAME",
-            help="memit, rome, alphaedit or pmet.  \\[default: the server's setting]",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = "",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A hyper-parameter of the editor, such as layers=[3,4]; repeatable.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = None,
-    activate: Annotated[
-        bool,
-        typer.Option(
-            "--activate/--no-activate",
-            help="Whether an edition that passes the gate answers at once.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = True,
-    validate_only: Annotated[
-        bool,
-        typer.Option(
-            "--validate-only",
-            help="Counts and estimates; writes nothing.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = False,
-    detach: Annotated[
-        bool,
-        typer.Option(
-            "--detach",
-            help="Begins the job and returns at once.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = False,
-    resume: Annotated[
-        str,
-        typer.Option(
-            "--resume",
-            metavar="OPERATION",
-            help="Follows a job instead of beginning one; `running` for the one that runs.",
-            rich_help_panel=FOLLOWING,
-        ),
-    ] = "",
-    cancel: Annotated[
-        str,
-        typer.Option(
-            "--cancel",
-            metavar="OPERATION",
-            help="Stops a job, which changes nothing then; `running` for the one that runs.",
-            rich_help_panel=FOLLOWING,
-        ),
-    ] = "",
+    subject: Subject = "",
+    text: Text = "",
+    label: Label = None,
+    author: Author = "",
+    source: Source = "",
+    editor: Editor = "",
+    setting: Setting = None,
+    activate: Activate = True,
+    validate_only: ValidateOnly = False,
+    detach: Detach = False,
+    resume: Resume = "",
+    cancel: Cancel = "",
     request_id: RequestId = "",
     namespace: Namespace = DEFAULT_NAMESPACE,
     address: Address = DEFAULT_ADDRESS,

@@ -10,9 +10,8 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
-import typer
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,6 +22,33 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from errata.commands.measure_options import (
+    AnyCode,
+    AtOnce,
+    Baselines,
+    DataFile,
+    Dataset,
+    EditorSet,
+    Edits,
+    ErrorBudget,
+    Far,
+    Fillers,
+    Fluency,
+    Generate,
+    Kind,
+    Labels,
+    Latency,
+    Limit,
+    MaxTokens,
+    Method,
+    Out,
+    Protocol,
+    Reference,
+    Scope,
+    Step,
+    Stop,
+    Turns,
+)
 from errata.commands.options import AsJson
 from errata.commands.outcome import UsageProblem, reported
 from errata.commands.serve import Config, Counterfactual, Device, Model, Threads
@@ -34,7 +60,6 @@ if TYPE_CHECKING:
     from evaluation.run import Progress as RunProgress
     from evaluation.run import Result
 
-EXTRA, SPEED = "Beside the data", "How much"
 SHOWN_PROBLEMS = 5
 
 
@@ -69,154 +94,32 @@ def _assignments(given: Sequence[str]) -> dict[str, object]:
 
 
 def eval_(
-    dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="counterfact, zsre, knowedit or mquake.")
-    ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The data file: JSON or JSONL.")],
+    dataset: Dataset,
+    file: DataFile,
     *,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where everything is written.")
-    ],
-    edits: Annotated[
-        str,
-        typer.Option("--edits", metavar="N[,N...]", help="Edits in memory at once."),
-    ] = "1,100,1000",
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            metavar="NAME[,NAME...]",
-            help="Paths of the server, auto (chosen by form), target (returned verbatim), none; "
-            "editors of weights: memit, rome, alphaedit, pmet.",
-        ),
-    ] = "auto",
-    scope: Annotated[
-        str,
-        typer.Option(
-            "--scope",
-            metavar="NAME[,NAME...]",
-            help="Scope classifiers; ours is the server's default; also exact, dense and bm25.",
-        ),
-    ] = "ours",
-    protocol: Annotated[
-        str,
-        typer.Option(
-            "--protocol",
-            metavar="NAME",
-            help="batch; single (each edit alone); sequential (asked at once and at the end); "
-            "stacked (the same, editors adding change to change as in the papers).",
-        ),
-    ] = "batch",
-    step: Annotated[
-        int,
-        typer.Option("--step", metavar="N", min=1, help="Records of a step of the latter two."),
-    ] = 1,
-    editor_set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--editor-set",
-            metavar="NAME=JSON",
-            help="A setting of the editors, e.g. layers=[3,4,5]; repeatable.",
-            rich_help_panel=EXTRA,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", metavar="M", help="Records probed.", show_default="all"),
-    ] = None,
-    kind: Annotated[
-        str,
-        typer.Option("--kind", metavar="NAME[,NAME...]", help="Kinds of probes. Default: all."),
-    ] = "",
-    baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Runs the baselines beside.")
-    ] = True,
-    generate: Annotated[
-        bool,
-        typer.Option("--generate/--no-generate", help="Answers too, or the routes alone."),
-    ] = True,
-    fillers: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Edits that fill the memory when records are too few.",
-            rich_help_panel=EXTRA,
-        ),
-    ] = None,
-    far: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help='Search questions that no edit is about, as JSONL with "question".',
-            rich_help_panel=EXTRA,
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Which paraphrases follow from their edit.  \\[default: the project's own, for "
-            "the file that they were made for]",
-            rich_help_panel=EXTRA,
-        ),
-    ] = None,
-    turns: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Conversations about the records.  \\[default: the project's own, likewise]",
-            rich_help_panel=EXTRA,
-        ),
-    ] = None,
-    reference: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="BASE answers compared with transformers alone.",
-            rich_help_panel=SPEED,
-        ),
-    ] = 200,
-    fluency: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=0, help="Prompts of 100-token answers.", rich_help_panel=SPEED
-        ),
-    ] = 0,
-    latency: Annotated[
-        int,
-        typer.Option(metavar="N", min=0, help="Queries timed one by one.", rich_help_panel=SPEED),
-    ] = 300,
-    max_tokens: Annotated[
-        int, typer.Option(metavar="N", help="Length of an answer at most.", rich_help_panel=SPEED)
-    ] = 32,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Ends an answer, for models that do not end it themselves; repeatable.",
-            rich_help_panel=SPEED,
-        ),
-    ] = None,
-    at_once: Annotated[
-        int, typer.Option(metavar="N", help="Probes under way at once.", rich_help_panel=SPEED)
-    ] = 16,
-    any_code: Annotated[
-        bool,
-        typer.Option(
-            "--any-code",
-            help="Takes answers of an earlier run although the program has changed since.",
-            rich_help_panel=SPEED,
-        ),
-    ] = False,
-    error_budget: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Share of out-of-scope queries that may be routed to an edit. Default: the "
-            "classifier's own.",
-        ),
-    ] = None,
+    out: Out,
+    edits: Edits = "1,100,1000",
+    method: Method = "auto",
+    scope: Scope = "ours",
+    protocol: Protocol = "batch",
+    step: Step = 1,
+    editor_set: EditorSet = None,
+    limit: Limit = None,
+    kind: Kind = "",
+    baselines: Baselines = True,
+    generate: Generate = True,
+    fillers: Fillers = None,
+    far: Far = None,
+    labels: Labels = None,
+    turns: Turns = None,
+    reference: Reference = 200,
+    fluency: Fluency = 0,
+    latency: Latency = 300,
+    max_tokens: MaxTokens = 32,
+    stop: Stop = None,
+    at_once: AtOnce = 16,
+    any_code: AnyCode = False,
+    error_budget: ErrorBudget = None,
     model: Model = None,
     device: Device = None,
     threads: Threads = None,
