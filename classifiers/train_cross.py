@@ -1,6 +1,6 @@
 """Trains the cross-encoder of the two-stage classifier, and tests it on held-out relations.
 
-    python -m classifiers.train_cross --data DATA --minutes 30 --checkpoint FILE
+    python -m classifiers.train_cross --data DATA --threads 2 --checkpoint FILE
 
 Lessons are drawn afresh for every step (classifiers/frame_lessons.py). They know no subject, and
 relations of the splits FIT and TEST are not among them. A killed run resumes from its checkpoint.
@@ -44,7 +44,7 @@ Parts = dict[str, Any]  # What a checkpoint holds: parts of torch with a state, 
 
 FROZEN_BLOCKS = 2
 BATCH, GROUP = 32, 16  # Batches are cut from groups sorted by length, to pad little.
-RATE, DECAY, WARMUP, SMOOTHING, CLIP = 1.5e-4, 0.01, 0.06, 0.02, 1.0
+RATE, DECAY, WARMUP, SMOOTHING, CLIP = 2e-4, 0.01, 0.06, 0.02, 1.0
 CHECKPOINT_SECONDS = 60.0
 LOG_STEPS = 50
 TEST_LESSONS = 1500
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--splits", type=Path, default=Path("pocket/splits.json"))
     parser.add_argument("--relations", type=Path, default=Path("pocket/relations.json"))
-    parser.add_argument("--steps", type=int, default=3000, help=f"batches of {BATCH} pairs")
+    parser.add_argument("--steps", type=int, default=9000, help=f"batches of {BATCH} pairs")
     parser.add_argument("--rate", type=float, default=RATE, help="of learning, at its height")
     parser.add_argument("--start", type=Path, default=None, help="weights to go on from")
     parser.add_argument("--checkpoint", type=Path, default=None)

@@ -317,7 +317,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     parser.add_argument("--homes", type=int, default=700, help="edits that cases are made about")
     parser.add_argument("--cache", type=Path, default=None, help="an .npz to keep encodings in")
-    parser.add_argument("--dtype", default="bfloat16", help="of the encoder, for speed")
+    parser.add_argument("--dtype", default="float32", help="of the encoder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
