@@ -53,7 +53,7 @@ def validate_draft(
     check_mention(prompt, (subject, *aliases), at=at)
     check_expiry(draft.expires_at_s, now_s=now_s, field=f"{at}expires_at_s")
     if draft.edit_id is not None:
-        validate_edit_id(draft.edit_id, field=f"{at}edit_id")
+        validate_edit_id(draft.edit_id, field=f"{at}edit_id", is_new=True)
     return replace(
         draft,
         subject=subject,
@@ -79,12 +79,13 @@ def validate_namespace(name: str, *, field: str = "namespace") -> Namespace:
     return Namespace(name)
 
 
-def validate_edit_id(name: str, *, field: str = "edit_id") -> EditId:
-    """Returns the id, or raises InvalidInput."""
+def validate_edit_id(name: str, *, field: str = "edit_id", is_new: bool = False) -> EditId:
+    """Returns the id, or raises InvalidInput; `is_new` for an edit that is yet to be written."""
     if not isinstance(name, str) or not EDIT_ID_PATTERN.fullmatch(name):
+        hint = "leave it out to have one drawn" if is_new else "listing the edits shows their ids"
         raise InvalidInput(
             f"{field} is {_shown(name)}; an edit id is 4 to 63 of a-z, 0-9 and '-', "
-            "starting with a letter (leave it out to have one drawn)",
+            f"starting with a letter ({hint})",
             field=field,
         )
     return EditId(name)

@@ -106,6 +106,13 @@ def test_bad_names_are_refused(name: str) -> None:
         validate_edit_id(name)
 
 
+def test_a_bad_id_is_answered_by_what_to_do_about_it() -> None:
+    with pytest.raises(InvalidInput, match="leave it out"):
+        validate_edit_id("x", is_new=True)
+    with pytest.raises(InvalidInput, match="listing the edits"):
+        validate_edit_id("x")
+
+
 @pytest.mark.parametrize(
     ("subject", "prompt"),
     [
