@@ -1,4 +1,4 @@
-"""The memory's seams: Encoder and VectorIndex. EditLog's contract is its SQLite class for now.
+"""The memory's seams: Encoder, VectorIndex, SubjectIndex. EditLog's is its SQLite class for now.
 
 Each method says what it changes, the shapes and units, and what it raises. The numpy twin of the
 index (`memory/flat_index.py`) is the reference that the FAISS one is tested against.
