@@ -17,7 +17,6 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -35,14 +34,15 @@ from classifiers.cross_encoder import (
     unpacked,
 )
 from classifiers.encoding_cache import CachedEncoder
-from classifiers.frame_lessons import Material, lesson
+from classifiers.frame_lessons import Material
 from classifiers.lesson_material import load_material
 from classifiers.phrasebook import FIT, TEST, load_phrasebook
+from classifiers.train_cross import judged_lessons
 from memory.encoder import MiniLmEncoder
 
 log = logging.getLogger(__name__)
 
-LESSONS, BATCH = 2500, 32
+LESSONS = 2500
 FALSE_SHARE = 0.05  # Of the lessons out of scope, at which the share found is told.
 
 
@@ -101,15 +101,8 @@ def area_under_roc(odds: Floats, labels: np.ndarray[Any, np.dtype[np.bool_]]) ->
 
 def measure(encoder: CrossEncoder, material: Material, seed: int) -> dict[str, float]:
     """Returns what the encoder makes of lessons drawn for a seed, the same for each encoder."""
-    random = Random(seed)  # noqa: S311  # Samples, no secrets.
-    drawn = [lesson(material, random) for _ in range(LESSONS)]
+    drawn, odds = judged_lessons(encoder, material, count=LESSONS, seed=seed)
     labels = np.array([one.in_scope for one in drawn])
-    odds: Floats = np.concatenate(
-        [
-            encoder.judge([(one.edit, one.query) for one in drawn[at : at + BATCH]])
-            for at in range(0, len(drawn), BATCH)
-        ]
-    )
     bound = float(np.quantile(odds[~labels], 1 - FALSE_SHARE))
     return {
         "area under ROC": round(area_under_roc(odds, labels), 4),

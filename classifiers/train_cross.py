@@ -133,16 +133,24 @@ def _resumed(parts: Parts, path: Path | None) -> tuple[int, float]:
     return int(held["step"]), float(held["seconds"])
 
 
-def report(encoder: CrossEncoder, material: Material, seed: int) -> dict[str, dict[str, float]]:
-    """Returns, by kind of lesson, how many there were and the share judged right at even odds."""
+def judged_lessons(
+    encoder: CrossEncoder, material: Material, *, count: int, seed: int
+) -> tuple[list[FrameLesson], Floats]:
+    """Returns lessons drawn for a seed, the same for every encoder, and its log-odds (count,)."""
     random = Random(seed)  # noqa: S311  # Samples, no secrets.
-    drawn = [lesson(material, random) for _ in range(TEST_LESSONS)]
+    drawn = [lesson(material, random) for _ in range(count)]
     odds: Floats = np.concatenate(
         [
             encoder.judge([(one.edit, one.query) for one in drawn[at : at + BATCH]])
-            for at in range(0, len(drawn), BATCH)
+            for at in range(0, count, BATCH)
         ]
     )
+    return drawn, odds
+
+
+def report(encoder: CrossEncoder, material: Material, seed: int) -> dict[str, dict[str, float]]:
+    """Returns, by kind of lesson, how many there were and the share judged right at even odds."""
+    drawn, odds = judged_lessons(encoder, material, count=TEST_LESSONS, seed=seed)
     right: dict[str, list[bool]] = {}
     for one, judged in zip(drawn, odds, strict=True):
         right.setdefault(one.kind, []).append(bool((judged > 0) == one.in_scope))
