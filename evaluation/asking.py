@@ -14,6 +14,7 @@ from evaluation.outcome import Outcome, is_right
 from evaluation.probes import Probe, Record, Scope, fingerprint
 from evaluation.same_fact import SameFact
 from memory.conflicts import normalise
+from memory.errors import InvalidInput
 from memory.record import EditDraft, EditId
 
 
@@ -57,6 +58,19 @@ class Clock:
         now = time.perf_counter()
         spent, self._last = now - self._last, now
         return spent
+
+
+def check_kinds(kinds: Sequence[str], records: Sequence[Record], far: Sequence[Probe]) -> None:
+    """Raises InvalidInput for a kind of which there is no probe."""
+    there = sorted(
+        {probe.kind for record in records for probe in record.probes} | {p.kind for p in far}
+    )
+    for kind in kinds:
+        if kind not in there:
+            raise InvalidInput(
+                f"--kind {kind!r} has no probe in these data; there are {', '.join(there)}",
+                field="kind",
+            )
 
 
 def tasks_of(records: Sequence[Record], far: Sequence[Probe], kinds: Sequence[str]) -> list[Task]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evaluation.asking import Asker, Block, Setting, Task, tasks_of
+from evaluation.asking import Asker, Block, Setting, Task, check_kinds, tasks_of
 from evaluation.editor_method import EditorLab, EditorMethod, costs_as_rates
 from evaluation.extras import read_far, read_fillers, read_labels, shipped, with_turns
 from evaluation.fluency import SAMPLING, fluency_tasks, ngram_entropy
@@ -85,6 +85,7 @@ def run(
     turns = options.turns or shipped(data, "turns")
     if turns:
         data = with_turns(data, turns)
+    check_kinds(options.kinds, data.records, far)
     sizes = (1,) if options.protocol == "single" else options.edits
     plans = {size: _groups(options, data, size, fillers, far) for size in sizes}
     runtime = build(server_settings(options))

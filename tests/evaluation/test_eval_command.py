@@ -105,6 +105,7 @@ def test_the_report_is_there(ran: tuple[Ran, Path]) -> None:
         (["--edits", "0"], "1 or more"),
         (["--protocol", "magic"], "batch, "),
         (["--method", "telepathy"], "known are"),
+        (["--kind", "edit,rephrasing"], "there are distracting, edit, "),
         (["--limit", "0"], "1 or more"),
     ],
 )
