@@ -134,7 +134,9 @@ def main() -> None:
                 found = measure(CrossEncoder.load(path), material, arguments.seed)
                 log.info("relations of %s, %s: %s", part, path.name, found)
         cached.save()
-        shutil.copyfile(made, arguments.out)
+        beside = arguments.out.with_suffix(".part")
+        shutil.copyfile(made, beside)
+        beside.replace(arguments.out)
     log.info("written to %s", arguments.out)
 
 

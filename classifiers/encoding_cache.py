@@ -18,16 +18,19 @@ ENCODED_AT_ONCE = 256
 class CachedEncoder:
     """Implements Encoder over another one. Not thread-safe; for scripts.
 
-    The file is an .npz of texts and vectors under the encoder's name; `save` writes it.
+    The file is an .npz of texts and vectors under the encoder's name, with its precision where that
+    is not float32; `save` writes it.
     """
 
-    def __init__(self, encoder: Encoder, path: Path | None) -> None:
+    def __init__(self, encoder: Encoder, path: Path | None, *, dtype: str = "float32") -> None:
+        """Takes the encoder's `dtype`: vectors of two precisions are never mixed."""
         self._encoder = encoder
+        self._kept_as = encoder.name if dtype == "float32" else f"{encoder.name} {dtype}"
         self._path = path
         self._known: dict[str, Vector] = {}
         if path is not None and path.exists():
             with np.load(path, allow_pickle=False) as held:
-                if str(held["name"]) == encoder.name:
+                if str(held["name"]) == self._kept_as:
                     vectors = held["vectors"]
                     self._known = {str(t): v for t, v in zip(held["texts"], vectors, strict=True)}
 
@@ -63,5 +66,5 @@ class CachedEncoder:
         texts = np.array(list(self._known))
         vectors = np.stack(list(self._known.values()))
         beside = self._path.with_suffix(".part.npz")
-        np.savez(beside, name=self.name, texts=texts, vectors=vectors)
+        np.savez(beside, name=self._kept_as, texts=texts, vectors=vectors)
         beside.replace(self._path)

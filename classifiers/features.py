@@ -28,6 +28,7 @@ from classifiers.mention import (
     names_in,
     prepare,
     prepare_name,
+    standing,
     titled,
 )
 from classifiers.relation import FrameEncoder
@@ -189,9 +190,11 @@ def _prepared(
 ) -> PreparedEdit:
     surfaces = tuple(prepare_name(name) for name in (subject, *aliases))
     text = prepare(prompt)
-    at = prompt.find(subject) if len(text.text) == len(prompt) else -1
+    places = standing(prompt, subject) if len(text.text) == len(prompt) else []
     exact = (
-        titled(text, Place(at, at + len(subject), 1.0)) if at >= 0 else find_subject(text, surfaces)
+        titled(text, Place(places[0], places[0] + len(subject), 1.0))
+        if places
+        else find_subject(text, surfaces)
     )
     # The whole prompt is the edit's focus: its first sentence asks as much as its last.
     whole = Text(text.text, text.folded, one_sentence=True)

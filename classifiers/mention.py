@@ -23,6 +23,7 @@ from classifiers.name_variants import (
     untitled,
     variant_span,
 )
+from memory.surface import is_boundary
 
 SLOT = "it"
 TEXT_CHARS_MAX = 4000  # Of a longer query only the end is read: that is where it asks.
@@ -139,9 +140,9 @@ def find_subject(query: Text, surfaces: tuple[Name, ...], mention: str = "") -> 
     where no surface stands whole, another form of it counts (classifiers/name_variants.py), and
     then a run of at least PARTIAL_SHARE_MIN of its words.
     """
-    at = query.text.rfind(mention) if mention else -1
-    if at >= 0:
-        return titled(query, Place(at, at + len(mention), 1.0))
+    exact = standing(query.text, mention)
+    if exact:
+        return titled(query, Place(exact[-1], exact[-1] + len(mention), 1.0))
     places = [
         _find_whole(query, surface)
         or _find_variant(query, surface)
@@ -152,6 +153,13 @@ def find_subject(query: Text, surfaces: tuple[Name, ...], mention: str = "") -> 
     found = [place for place in places if place is not None]
     best = max(found, key=lambda place: (place.share, place.start), default=None)
     return None if best is None else titled(query, best)
+
+
+def standing(text: str, name: str) -> list[int]:
+    """Returns where a name stands exactly, inside longer words only if it stands nowhere else."""
+    places = [match.start() for match in re.finditer(re.escape(name), text)] if name else []
+    whole = [at for at in places if is_boundary(text, at) and is_boundary(text, at + len(name))]
+    return whole or places
 
 
 def _is_absent(query: Text, surface: Name) -> bool:

@@ -17,6 +17,7 @@ from itertools import pairwise
 from classifiers.nicknames import NAMES_MEANT
 
 SLIPS_MAX = 4  # So many and more make another word.
+SLIPPED_LETTERS_MAX = 40
 JOINERS = frozenset({"of", "the", "and", "de", "la", "von", "van", "di", "da", "del", "in"})
 # These stand also in lower case, and before a dot.
 ABBREVIATED = frozenset(
@@ -78,13 +79,19 @@ def fold_word(word: str) -> str:
 def slips(one: str, other: str) -> int:
     """Returns how many letters are swapped, dropped, added or changed between two words, capped.
 
-    The optimal string alignment distance, Boytsov 2011 (ACM JEA 16), section 2.1.
+    The optimal string alignment distance, Boytsov 2011 (ACM JEA 16), section 2.1. Words of more
+    than SLIPPED_LETTERS_MAX letters are the same or others: the work grows with the square.
     """
-    if abs(len(one) - len(other)) >= SLIPS_MAX:
+    if one == other:
+        return 0
+    longest = max(len(one), len(other))
+    if longest > SLIPPED_LETTERS_MAX or abs(len(one) - len(other)) >= SLIPS_MAX:
         return SLIPS_MAX
     before: list[int] = []
     row = list(range(len(other) + 1))
     for at, letter in enumerate(one, start=1):
+        if at > SLIPS_MAX and min(row) >= SLIPS_MAX:  # It only grows from here on.
+            return SLIPS_MAX
         before, last, row = row, before, [at]
         for place, against in enumerate(other, start=1):
             cost = min(before[place] + 1, row[-1] + 1, before[place - 1] + (letter != against))

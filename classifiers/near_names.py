@@ -14,7 +14,7 @@ from classifiers.mention import Text, find_subject, prepare, prepare_name
 from classifiers.name_variants import slips
 from classifiers.phrasebook import Phrasebook
 
-WORD_TEXTS_MAX = 400  # A word of more texts than these says nothing; of it a sample is looked at.
+WORD_TEXTS_MAX = 400  # A word of more texts than these says nothing: they are not looked at.
 TRIED_MAX = 40
 
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from memory.record import DEFAULT_NAMESPACE, Candidate, Edit, EditId, Query
-from memory.subjects import SubjectMatcher
+from memory.subjects import SubjectMatcher, flag_covered, longest_mentions
 
 if TYPE_CHECKING:
     from memory.contracts import Encoder, Matrix
@@ -56,18 +57,12 @@ class RetrievalPool:
         """
         member = np.ones(len(self.edits), dtype=bool)
         if size < len(self.edits):
-            member[:] = False
-            member[self._random.choice(len(self.edits), size, replace=False, shuffle=False)] = True
-            if home is not None:
-                member[home] = True
+            member = self._sample(size, home)
         numbers = np.flatnonzero(member)
         cosines = self._vectors[numbers] @ query.vector
         nearest = numbers[np.argsort(-cosines, kind="stable")[:k]]
-        mentions = {
-            mention.key: mention.surface
-            for mention in self._names.find(query.text)
-            if member[mention.key]
-        }
+        mentioned = [found for found in self._names.find(query.text) if member[found.key]]
+        mentions = longest_mentions(flag_covered(mentioned))
         by_vector = set(nearest.tolist())
         wanted = sorted(by_vector | mentions.keys())
         score = {number: float(self._vectors[number] @ query.vector) for number in wanted}
@@ -86,6 +81,15 @@ class RetrievalPool:
             )
             for rank, number in enumerate(ordered)
         ]
+
+    def _sample(self, size: int, home: int | None) -> npt.NDArray[np.bool_]:
+        """Returns (n,), true for `size` edits of the pool, `home` among them when given."""
+        drawn = self._random.choice(len(self.edits), size, replace=False, shuffle=False)
+        if home is not None and home not in drawn:
+            drawn[0] = home
+        member = np.zeros(len(self.edits), dtype=bool)
+        member[drawn] = True
+        return member
 
 
 def _edit(number: int, fact: FactLike) -> Edit:

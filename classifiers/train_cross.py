@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -77,17 +78,26 @@ class Lessons:
 
 
 def train(
-    model: TrainableCross, lessons: Lessons, *, steps: int, rate: float, checkpoint: Path | None
+    model: TrainableCross,
+    lessons: Lessons,
+    *,
+    steps: int,
+    rate: float,
+    checkpoint: Path | None,
+    run: Mapping[str, object],
 ) -> float:
     """Trains for a number of steps and returns the seconds it took.
 
+    Goes on from a checkpoint of the same `run` (seed and start), steps and rate. Raises ValueError
+    for one of another.
     In bfloat16 where the processor multiplies it; elsewhere that would take ten times as long.
     """
     narrow = multiplies_bfloat16()
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: _rate_share(at, steps))
     parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    first, spent = _resumed(parts, checkpoint)
+    run = {**run, "steps": steps, "rate": rate}
+    first, spent = _resumed(parts, checkpoint, run)
     lessons.start_at(first)
     begun = saved = time.monotonic()
     smoothed = 0.7
@@ -106,7 +116,7 @@ def train(
             log.info("step %d of %d, loss %.3f", step + 1, steps, smoothed)
         if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
-            _save(parts, checkpoint, step + 1, spent + saved - begun)
+            _save(parts, checkpoint, run, step + 1, spent + saved - begun)
     return spent + time.monotonic() - begun
 
 
@@ -115,18 +125,23 @@ def _rate_share(step: int, steps: int) -> float:
     return (step + 1) / warm if step < warm else max(0.02, (steps - step) / (steps - warm))
 
 
-def _save(parts: Parts, path: Path, step: int, seconds: float) -> None:
+def _save(parts: Parts, path: Path, run: Mapping[str, object], step: int, seconds: float) -> None:
     held = {name: part.state_dict() for name, part in parts.items()}
     beside = path.with_suffix(".part")
-    torch.save({**held, "step": step, "seconds": seconds}, beside)
+    torch.save({**held, "run": dict(run), "step": step, "seconds": seconds}, beside)
     beside.replace(path)
 
 
-def _resumed(parts: Parts, path: Path | None) -> tuple[int, float]:
+def _resumed(parts: Parts, path: Path | None, run: Mapping[str, object]) -> tuple[int, float]:
     """Fills the parts from a checkpoint, if there is one; returns its step and seconds."""
     if path is None or not path.exists():
         return 0, 0.0
     held = torch.load(path, weights_only=True)
+    if held["run"] != run:
+        raise ValueError(
+            f"{path} is the checkpoint of a run with {held['run']}, not {dict(run)}; name another"
+            " file, or go on with those settings"
+        )
     for name, part in parts.items():
         part.load_state_dict(held[name])
     log.info("resumed at step %d", held["step"])
@@ -190,14 +205,14 @@ def main() -> None:
     if arguments.start is not None:
         model.start_from(arguments.start)
     lessons = Lessons(material[TRAIN], PairTokenizer(folder), arguments.seed)
+    run = {"seed": arguments.seed, "start": _digest(arguments.start)}
     seconds = train(
         model, lessons,
-        steps=arguments.steps, rate=arguments.rate, checkpoint=arguments.checkpoint,
+        steps=arguments.steps, rate=arguments.rate, checkpoint=arguments.checkpoint, run=run,
     )  # fmt: skip
     settings = {
-        "steps": arguments.steps, "batch": BATCH, "rate": arguments.rate, "decay": DECAY,
-        "seed": arguments.seed, "smoothing": SMOOTHING, "seconds": round(seconds),
-        "threads": arguments.threads, "start": _digest(arguments.start),
+        **run, "steps": arguments.steps, "batch": BATCH, "rate": arguments.rate, "decay": DECAY,
+        "smoothing": SMOOTHING, "seconds": round(seconds), "threads": arguments.threads,
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in packed(model.trained()).items()}

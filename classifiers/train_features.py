@@ -248,9 +248,8 @@ def main() -> None:
         seed=arguments.seed,
     )  # fmt: skip
     log.info("%d edits; cases: %s", len(pool), {k: len(v) for k, v in cases.items()})
-    encoder = CachedEncoder(
-        MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype), arguments.cache
-    )
+    real = MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype)
+    encoder = CachedEncoder(real, arguments.cache, dtype=arguments.dtype)
     retrieval = RetrievalPool(pool, encoder, seed=arguments.seed)
     frames = FrameEncoder(encoder, kept_max=1_000_000)
     random = Random(arguments.seed)  # noqa: S311  # Samples, no secrets.

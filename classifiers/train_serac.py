@@ -174,7 +174,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
     begun = time.monotonic()
-    encoder = CachedEncoder(MiniLmEncoder("auto", dtype="bfloat16"), arguments.cache)
+    encoder = CachedEncoder(
+        MiniLmEncoder("auto", dtype="bfloat16"), arguments.cache, dtype="bfloat16"
+    )
     data = load_data(
         arguments.data, arguments.splits, encoder, edits_max=arguments.edits, seed=arguments.seed
     )

@@ -324,9 +324,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
     begun = time.monotonic()
-    encoder = CachedEncoder(
-        MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype), arguments.cache
-    )
+    real = MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype)
+    encoder = CachedEncoder(real, arguments.cache, dtype=arguments.dtype)
     book = load_phrasebook(arguments.data, arguments.relations)
     pool, cases = build_cases(arguments, encoder, book)
     log.info("%d edits; cases: %s", len(pool), {k: len(v) for k, v in cases.items()})

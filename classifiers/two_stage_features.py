@@ -33,6 +33,7 @@ from classifiers.mention import (
     missing_slips,
     number_differs,
     prepare,
+    standing,
     tail_of,
     titled,
 )
@@ -159,10 +160,10 @@ def _pair(text: Text, edit: Edit, mention: str) -> tuple[str, str] | None:
 
 def _prompt_frame(edit: Edit, surfaces: tuple[Name, ...]) -> str:
     """Returns the edit's prompt with its subject as MARK; all of it, its first sentence too."""
-    at = edit.prompt.find(edit.subject)
+    places = standing(edit.prompt, edit.subject)
     text = prepare(edit.prompt)
     whole = Text(text.text, text.folded, one_sentence=True)
-    if at >= 0 and len(text.text) == len(edit.prompt):
-        place = titled(whole, Place(at, at + len(edit.subject), 1.0))
+    if places and len(text.text) == len(edit.prompt):
+        place = titled(whole, Place(places[0], places[0] + len(edit.subject), 1.0))
         return frame_of(whole, place, slot=MARK)
     return frame_of(whole, find_subject(text, surfaces), slot=MARK)

@@ -140,10 +140,14 @@ class Asker:
             }
         )
 
+    def knows(self, keys: Sequence[str]) -> bool:
+        """Whether the journal has all of these answers."""
+        return all(self._journal.find(key, self._setting.want) is not None for key in keys)
+
     async def ask_held(
-        self, held: Held, block: Block, tasks: Sequence[Task], keys: Sequence[str]
+        self, held: Held | None, block: Block, tasks: Sequence[Task], keys: Sequence[str]
     ) -> list[tuple[Asked, float]]:
-        """Asks what the journal lacks of edits that are in force already."""
+        """Asks what the journal lacks, of edits that are in force already; None if it has all."""
         found = [self._journal.find(key, self._setting.want) for key in keys]
         return await self._missing(held, block, tasks, keys, found)
 
@@ -190,6 +194,7 @@ class Asker:
             same_fact=hit is not None and self._same_fact(probe, own, hit),
             follows=self._labels.get(task.case) if probe.kind == "rephrase" else None,
             best="" if best is None else f"{best.prompt} {best.target}",
+            best_is_own=EditId(asked.routed.best) in task.own,
             seconds=seconds,
         )
 

@@ -22,13 +22,13 @@ from typing import Any
 
 from evaluation.edited_model import perplexity
 from evaluation.editors import stacked
-from evaluation.method import Asked, Routed, Said, Scored, Want
+from evaluation.method import Asked, Routed, Said, Scored, Want, refused
 from evaluation.metrics import Rate, mean, token_share
 from evaluation.peak import watched_memory
 from evaluation.probes import Probe, fingerprint
 from evaluation.scopes import NOTHING
 from evaluation.workbench import patiently
-from memory.errors import InvalidInput
+from memory.errors import ContextTooLong, InvalidInput
 from memory.record import EditDraft, EditId
 from runtime.build import BUNDLE, Runtime, model_folder
 from runtime.consolidation.apply import edited_parameters
@@ -131,7 +131,9 @@ class EditorLab:
         made = self._made(name, edits, {}, [])
         folder.mkdir(parents=True, exist_ok=True)
         write_delta(folder, made.delta)
-        cost.write_text(json.dumps(asdict(made.cost)), encoding="utf-8")
+        beside = cost.with_suffix(".part")  # A kill leaves no half of it.
+        beside.write_text(json.dumps(asdict(made.cost)), encoding="utf-8")
+        beside.replace(cost)
         return made
 
     def stack(self, name: str, before: Sequence[Edition], edits: Sequence[EditDraft]) -> Edition:
@@ -214,19 +216,27 @@ class EditorMethod:
     scope = NOTHING
 
     def __init__(
-        self, lab: EditorLab, name: str, *, sampling: Sampling, stacks: bool = False
+        self,
+        lab: EditorLab,
+        name: str,
+        *,
+        sampling: Sampling,
+        stacks: bool = False,
+        step: int | None = None,
     ) -> None:
+        """Takes how many records are put into force at a time where changes are stacked."""
         if name not in EDITORS:
             raise InvalidInput(
                 f"unknown editor {name!r}; known are {', '.join(EDITORS)}", field="method"
             )
         self.name, self.lab, self.sampling, self.stacks = name, lab, sampling, stacks
+        self._step = step if stacks else None
         self._costs: dict[str, Cost] = {}
 
     @property
     def fingerprint(self) -> str:
         """Settings, corpus and weights of the editor, sampling, and how editions follow."""
-        parts = [self.lab.fingerprint, asdict(self.sampling), self.stacks]
+        parts = [self.lab.fingerprint, asdict(self.sampling), self.stacks, self._step]
         return json.dumps(parts, sort_keys=True, default=str)
 
     def hold(self, edits: Sequence[EditDraft]) -> HeldEdition:
@@ -280,6 +290,13 @@ class HeldEdition:
     async def ask(self, probe: Probe, own: Sequence[EditId], want: Want) -> Asked:
         """Decodes and scores on the edition; nothing is routed."""
         del own
+        try:
+            return await self._ask(probe, want)
+        except ContextTooLong as error:
+            log.warning("refused: %s (%s)", probe.prompt[:80], error)
+            return refused(str(error), want)
+
+    async def _ask(self, probe: Probe, want: Want) -> Asked:
         routed = Routed(edited=False, path=self._method.name, reason="In the weights.")
         said = await patiently(lambda: asyncio.to_thread(self._say, probe)) if want.say else None
         scored = None

@@ -207,7 +207,7 @@ def _show(stage: str, done: int, total: int) -> None:
 
 
 def _single(probes: Probes, place: int) -> Probes:
-    """One edit with its own probes; the neighbours are those of all, two of them in turn."""
+    """One edit with its own probes; of the neighbours of all, in turn, eight at most."""
     each = len(probes.paraphrases) // len(probes.facts)
     near, count = probes.neighbours, len(probes.neighbours)
     fact = probes.facts[place]

@@ -11,7 +11,7 @@ from typing import Any
 from evaluation.probes import Dataset, Probe, Scope, with_id
 from memory.errors import InvalidInput
 from memory.readers.read import read_edits
-from memory.readers.row import ReadEdit
+from memory.readers.row import ReadEdit, RowError, need_text
 from memory.record import EditDraft
 from memory.validate import validate_draft
 
@@ -41,16 +41,18 @@ def read_fillers(path: Path) -> tuple[EditDraft, ...]:
 def read_far(path: Path) -> tuple[Probe, ...]:
     """Reads search questions, one JSON object with "question" a line. Raises InvalidInput."""
     probes = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            question = json.loads(line)["question"].strip()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            question = need_text(json.loads(line), "question").strip()
+        except (ValueError, RowError, AttributeError) as error:
             raise InvalidInput(
                 f'{path}, line {number}: expected a JSON object with "question" ({error})',
                 field="far",
             ) from error
+        if not question:
+            raise InvalidInput(f'{path}, line {number}: "question" is empty', field="far")
         probes.append(Probe(kind="far", prompt=question, scope=Scope.OUTSIDE))
     if not probes:
         raise InvalidInput(f"{path} holds no question", field="far")
@@ -114,14 +116,15 @@ def with_turns(data: Dataset, path: Path) -> Dataset:
 def _turn(row: Mapping[str, Any], edit: EditDraft, path: Path) -> Probe:
     try:
         messages = tuple((str(role), str(content)) for role, content in row["messages"])
-        follows = bool(row["follows"])
-        last = messages[-1][1]
+        follows, last = row["follows"], messages[-1][1]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InvalidInput(
             f'{path}, case {row.get("case_id")}: expected "messages" of [role, content] and '
             f'"follows" ({error!r})',
             field="turns",
         ) from error
+    if not isinstance(follows, bool):
+        raise InvalidInput(f'{path}, case {row["case_id"]}: "follows" is no boolean', field="turns")
     return Probe(
         kind=TURN_KINDS[follows],
         prompt=last,

@@ -44,8 +44,10 @@ def curve_figure(metric: str, rows: Sequence[Row]) -> str:
     with mpl.rc_context(STYLE):
         figure, axes = _new(metric, "edits in memory", "")
         series: dict[str, list[Row]] = {}
+        stepwise = any("_" in row.protocol for row in rows)
         for row in rows:
-            series.setdefault(f"{row.method} / {row.scope}", []).append(row)
+            after = f", {row.protocol}" if stepwise else ""
+            series.setdefault(f"{row.method} / {row.scope}{after}", []).append(row)
         for place, (name, of) in enumerate(series.items()):
             ordered = sorted(of, key=lambda row: row.edits)
             values = [row.value for row in ordered]
@@ -135,7 +137,7 @@ def roc_figure(outcomes: Mapping[str, Sequence[Outcome]], thresholds: Mapping[st
     far left.
     """
     with mpl.rc_context(STYLE):
-        figure, axes = _new("ROC of the router", "false routes", "recall")
+        figure, axes = _new("ROC of the router", "false routes, to fillers too", "recall")
         least = 1.0
         for place, (name, of) in enumerate(outcomes.items()):
             inside, outside = roc_scores(of)

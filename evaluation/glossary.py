@@ -43,8 +43,9 @@ METRICS: dict[str, str] = {
     "whose best hit is an edit of another fact; fillers are counted in filler_route",
     "filler_route": "share of all probes whose best hit is an edit that only fills the memory",
     "false_route_neighbour": "share of near neighbours (same relation, other subject) routed to an "
-    "edit; probes that some edit in memory is about are left out, and fillers are counted in "
-    "filler_route, in every false_route",
+    "edit; probes that word for word are an edit prompt, paraphrase or other name of another "
+    "record in memory are left out, here and in locality; fillers are counted in filler_route, "
+    "in every false_route",
     "false_route_distracting": "as false_route_neighbour, with the edit's own statement before "
     "the neighbour prompt",
     "false_route_neighbour_other_fact": "as false_route_neighbour, not counting routes to an edit "
@@ -80,8 +81,9 @@ METRICS: dict[str, str] = {
     "negation_target": "share of prompts that deny the edit whose answers still hold its target; "
     "lower is better",
     "turn_exact": "as generalization_exact, on the last turns of conversations",
-    "fluency": "mean weighted entropy (bits) of the bigrams and trigrams of 100 tokens after a "
-    "prompt, weights 2/3 and 4/3, sampled with top-k 5 (ROME's GE; tables often show it x 100)",
+    "fluency": "with `--fluency N` above 0: mean weighted entropy (bits) of the bigrams and "
+    "trigrams of 100 tokens after a prompt, weights 2/3 and 4/3, sampled with top-k 5 (ROME's GE; "
+    "tables often show it x 100)",
     "scope_ms_p50": "median time that routing adds to a query (encoding, retrieval, scope), "
     "milliseconds, one query at a time",
     "scope_ms_p99": "99th percentile of the same",

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -62,13 +62,18 @@ class Journal:
         return len(self._known)
 
     def find(self, key: str, want: Want) -> tuple[Asked, float] | None:
-        """Returns a known answer and its seconds, when as much was asked for then as is now."""
+        """Returns a known answer and its seconds, when as much was asked for then as is now.
+
+        What is not wanted now is left out, so that a figure never rests on half of the probes.
+        """
         found = self._known.get(key)
         if found is None:
             return None
         asked, seconds, had = found
-        enough = had.say >= want.say and had.score >= want.score
-        return (asked, seconds) if enough else None
+        if had.say < want.say or had.score < want.score:
+            return None
+        said = asked.said if want.say else None
+        return replace(asked, said=said, scored=asked.scored if want.score else None), seconds
 
     def add(
         self, key: str, asked: Asked, seconds: float, want: Want, shown: Mapping[str, object]
@@ -134,10 +139,11 @@ def key_of(parts: Mapping[str, object]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def code_version(root: Path, folders: tuple[str, ...]) -> str:
-    """Returns a hash of the sources that make an answer."""
+def code_version(root: Path, sources: tuple[str, ...]) -> str:
+    """Returns a hash of the sources that make an answer, files or folders of them."""
     digest = hashlib.sha256()
-    for folder in folders:
-        for file in sorted((root / folder).rglob("*.py")):
+    for source in sources:
+        path = root / source
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
     return digest.hexdigest()[:12]

@@ -56,8 +56,8 @@ async def time_routing(
 def time_editing(runtime: Runtime, group: Group) -> list[tuple[Rate, float]]:
     """Writes edits one by one into a namespace of their own.
 
-    Returns their mean time, with the fastest and the slowest, and the bytes of the whole data
-    directory per edit in it.
+    Returns their mean time, with the fastest and the slowest, and the bytes of the memory's log
+    per edit in it.
     """
     memory = runtime.memory
     namespace = Namespace(f"t-{time.time_ns():x}")

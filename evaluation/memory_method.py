@@ -8,20 +8,23 @@ through the server's own query runner.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from evaluation.bm25 import Bm25Index
-from evaluation.method import Asked, Routed, Said, Scored, Want
+from evaluation.method import Asked, Routed, Said, Scored, Want, refused
 from evaluation.metrics import token_share
 from evaluation.probes import Probe
 from evaluation.scopes import BM25, NOTHING
 from evaluation.workbench import Workbench
-from memory.errors import InvalidInput
+from memory.errors import ContextTooLong, InvalidInput
 from memory.record import EditDraft, EditId, EditsPolicy, Namespace, Provenance, RouteKind
 from runtime.engine.contract import Sampling, ScoredContinuation
 from runtime.question import Question, Routing
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 NO_EDITS = "none"
@@ -137,6 +140,13 @@ class HeldMemory:
 
     async def ask(self, probe: Probe, own: Sequence[EditId], want: Want) -> Asked:
         """Routes; then decodes and scores what was not decoded and scored before."""
+        try:
+            return await self._ask(probe, own, want)
+        except ContextTooLong as error:  # As a caller would be told; the run goes on.
+            log.warning("refused: %s (%s)", probe.prompt[:80], error)
+            return refused(str(error), want)
+
+    async def _ask(self, probe: Probe, own: Sequence[EditId], want: Want) -> Asked:
         method = self._method
         runner = self._bench.runner(self._classifier_scope)
         question = method.question(probe, method.routing(self._namespace, self._forced(probe)))

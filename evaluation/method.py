@@ -29,6 +29,9 @@ class Routed:
     reason: str = ""
 
 
+REFUSED = "refused"  # Said.finish of a query that the server would refuse; its text is empty.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """A free answer: greedy, ended by the model itself or by the limit."""
@@ -62,6 +65,12 @@ class Asked:
     routed: Routed
     said: Said | None = None
     scored: Scored | None = None
+
+
+def refused(reason: str, want: Want) -> Asked:
+    """Returns what came of a probe that the server would refuse: no edit and no text."""
+    said = Said(text="", token_ids=(), finish=REFUSED) if want.say else None
+    return Asked(routed=Routed(edited=False, path=REFUSED, reason=reason), said=said)
 
 
 class Held(Protocol):

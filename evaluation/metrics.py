@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import beta
+from scipy.stats import beta, t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,13 @@ class Rate:
     n: int
 
 
+_QUOTES = "\"'\u201c\u201d\u2018\u2019"  # Straight and curly ones.
+
+
 def normalise(text: str) -> str:
     """NFC, surrounding white space and quotes and a final full stop removed; case is kept."""
-    return unicodedata.normalize("NFC", text).strip().strip("\"'“”").rstrip(".").strip()
+    bare = unicodedata.normalize("NFC", text).strip()
+    return bare.rstrip(".").strip(_QUOTES).rstrip(".").strip()
 
 
 def exact(answer: str, target: str) -> bool:
@@ -61,16 +65,17 @@ def rate(metric: str, outcomes: Sequence[bool]) -> Rate:
 def mean(
     metric: str, values: Sequence[float], *, low: float = -math.inf, high: float = math.inf
 ) -> Rate:
-    """The mean of values with its normal 95% interval (1.96 standard errors).
+    """The mean of values with its 95% interval by Student's t.
 
-    The interval is cut at `low` and `high`, between which all values lie by their nature.
+    The interval is cut at `low` and `high`, between which all values lie by their nature. Of one
+    value, or of equal ones, it has no width, which says nothing of how sure they are.
     """
     n = len(values)
     if n == 0:
         return Rate(metric=metric, value=0.0, low=0.0, high=1.0, n=0)
     average = sum(values) / n
     spread = (sum((v - average) ** 2 for v in values) / max(1, n - 1)) ** 0.5
-    half = 1.96 * spread / n**0.5
+    half = float(t.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else 0.0
     return Rate(
         metric=metric,
         value=average,

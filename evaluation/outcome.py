@@ -25,6 +25,7 @@ class Outcome:
     follows: bool | None  # The label of a paraphrase; None: not labelled.
     same_fact: bool = False  # The best hit is about the fact that a neighbour asks for.
     best: str  # The statement of the best candidate, hit or not; "" when there was none.
+    best_is_own: bool = False  # The best candidate, hit or not, is the record's own edit.
     seconds: float  # Wall time that this answer took of the run.
 
     @property
@@ -36,12 +37,6 @@ class Outcome:
     def edited(self) -> bool:
         """Whether it was routed to an edit."""
         return self.asked.routed.edited
-
-    @property
-    def best_is_own(self) -> bool:
-        """Whether the best candidate, hit or not, is the record's own edit."""
-        routed = self.asked.routed
-        return bool(routed.best) and routed.best_score == routed.own_score
 
     @property
     def wrong(self) -> bool:

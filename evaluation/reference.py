@@ -7,9 +7,11 @@ from random import Random
 
 from evaluation.asking import Block
 from evaluation.frozen import FrozenAnswer, FrozenModel, same_but_near_ties
+from evaluation.method import REFUSED
 from evaluation.metrics import Rate, rate
 from evaluation.outcome import Outcome
 from runtime.build import model_folder
+from runtime.consolidation.editors import EDITORS
 
 
 def compare_with_transformers(
@@ -28,9 +30,13 @@ def compare_with_transformers(
         block: {
             o.probe.prompt: o.asked.said.token_ids
             for o in of
-            if not o.edited and o.asked.said is not None and not o.probe.messages
+            if not o.edited
+            and o.asked.said is not None
+            and not o.probe.messages
+            and o.asked.said.finish != REFUSED
         }
         for block, of in outcomes.items()
+        if block.method not in EDITORS  # Their weights are edited, though nothing is routed.
     }
     prompts = sorted({prompt for answered in base.values() for prompt in answered})
     chosen = Random(0).sample(prompts, min(sample, len(prompts)))

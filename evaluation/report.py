@@ -13,12 +13,14 @@ from evaluation.asking import Block
 from evaluation.figures import calibration_figure, curve_figure, latency_figure, roc_figure
 from evaluation.glossary import METRICS
 from evaluation.machine import describe_machine
+from evaluation.memory_method import NO_EDITS
 from evaluation.options import Options
 from evaluation.outcome import Outcome
 from evaluation.run import Result
 from evaluation.scopes import NOTHING
 from evaluation.table import Row
 from evaluation.worst import worst_cases
+from runtime.consolidation.editors import EDITORS
 
 CURVES = (
     "reliability_exact",
@@ -143,7 +145,9 @@ def _figures(result: Result) -> str:
             figures.append(curve_figure(metric, of))
     by_scope = _largest_by_scope(result.outcomes)
     if by_scope:
-        figures.append(calibration_figure(by_scope))
+        probable = {name: of for name, of in by_scope.items() if name in result.calibrated}
+        if probable:
+            figures.append(calibration_figure(probable))
         figures.append(roc_figure(by_scope, result.thresholds))
     largest = max((edits for _, edits in result.route_ms), default=0)
     times = {scope: of for (scope, edits), of in result.route_ms.items() if edits == largest}
@@ -168,8 +172,11 @@ def _largest_by_scope(
 def _worst(outcomes: Mapping[Block, Sequence[Outcome]]) -> str:
     parts = []
     for block, of in outcomes.items():
+        if block.method == NO_EDITS:
+            continue
         kinds = "".join(
-            f"<h4>{escape(title)}</h4>{_cases(cases)}" for title, cases in worst_cases(of)
+            f"<h4>{escape(title)}</h4>{_cases(cases)}"
+            for title, cases in worst_cases(of, routes=block.method not in EDITORS)
         )
         if kinds:
             name = f"{block.method} / {block.scope}, {block.edits} edits, {block.protocol}"

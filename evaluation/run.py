@@ -18,7 +18,7 @@ from evaluation.extras import read_far, read_fillers, read_labels, shipped, with
 from evaluation.fluency import SAMPLING, fluency_tasks, ngram_entropy
 from evaluation.groups import Group, make_groups
 from evaluation.journal import Journal, code_version
-from evaluation.latency import quantile, time_editing, time_routing
+from evaluation.latency import WARM_UP, quantile, time_editing, time_routing
 from evaluation.memory_method import NO_EDITS, MemoryMethod
 from evaluation.method import Method, Said, Want
 from evaluation.metrics import Rate, mean
@@ -45,7 +45,15 @@ log = logging.getLogger(__name__)
 
 STACKED = "stacked"
 STEPWISE = ("sequential", STACKED)
-SOURCES = ("memory", "classifiers", "runtime")  # What makes an answer.
+SOURCES = (  # What makes an answer.
+    "memory",
+    "classifiers",
+    "runtime",
+    "evaluation/bm25.py",
+    "evaluation/editor_method.py",
+    "evaluation/memory_method.py",
+    "evaluation/scopes.py",
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -66,6 +74,7 @@ class Result:
     rows: tuple[Row, ...]
     outcomes: Mapping[Block, tuple[Outcome, ...]]
     thresholds: Mapping[str, float]
+    calibrated: frozenset[str]  # Of these scopes, those whose scores are probabilities.
     route_ms: Mapping[tuple[str, int], tuple[float, ...]]  # (scope, edits) to single queries.
 
 
@@ -259,7 +268,13 @@ class _Run:
         found: dict[Block, list[Outcome]] = {}
         for group in groups:
             parts = await ask_sequentially(
-                self._asker, method, block, group, self._tasks, step=self._options.step
+                self._asker,
+                method,
+                block,
+                group,
+                self._tasks,
+                step=self._options.step,
+                makes_anew=isinstance(method, EditorMethod),
             )
             for part, outcomes in parts.items():
                 found.setdefault(part, []).extend(outcomes)
@@ -271,12 +286,13 @@ class _Run:
         """Times routing alone, on the encoder itself, for each classifier of the run."""
         if not self._options.latency:
             return
-        group = groups[0]
+        group = next((one for one in groups if self._tasks(one)), groups[0])
         prompts = [task.probe.prompt for task in self._tasks(group)]
         for scope in dict.fromkeys(scopes):
-            if scope in (NOTHING, BM25):
+            if scope in (NOTHING, BM25) or not prompts:
                 continue
-            self._progress.begin(f"time of {scope}, {size} edits", self._options.latency)
+            count = WARM_UP + self._options.latency
+            self._progress.begin(f"time of {scope}, {size} edits", count)
             times = await time_routing(
                 self._bench,
                 scope,
@@ -331,7 +347,8 @@ class _Run:
         how = sampling or Sampling(max_tokens=self._options.max_tokens, stop=self._options.stop)
         if name in EDITORS:
             stacks = self._options.protocol == STACKED
-            return EditorMethod(self._lab, name, sampling=how, stacks=stacks)
+            step = self._options.step
+            return EditorMethod(self._lab, name, sampling=how, stacks=stacks, step=step)
         return MemoryMethod(
             self._bench,
             name,
@@ -374,6 +391,7 @@ class _Run:
             rows=make_rows(self._options, self._data, self._runtime, self._rates),
             outcomes=self._outcomes,
             thresholds=thresholds,
+            calibrated=frozenset(s for s in scopes if self._bench.classifier(s).calibrated),
             route_ms=self._route_ms,
         )
 

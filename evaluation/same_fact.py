@@ -73,11 +73,15 @@ def _fits(text: str, wording: str) -> bool:
 
 
 def _wording(text: str, subject: str) -> str:
-    return normalise(text).replace(normalise(subject), SLOT)
+    return _whole(subject).sub(SLOT, normalise(text))
 
 
 def _names(text: str, subject: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(normalise(subject))}(?!\w)", text) is not None
+    return _whole(subject).search(text) is not None
+
+
+def _whole(subject: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(normalise(subject))}(?!\w)")
 
 
 def _both_ways(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:

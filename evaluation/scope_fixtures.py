@@ -189,7 +189,7 @@ def _edits(path: Path, format_name: str) -> tuple[EditDraft, ...]:
 
 
 def _lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _json(path: Path) -> Any:

@@ -235,7 +235,7 @@ def main() -> None:
     """Runs the report."""
     arguments = _parser().parse_args()
     real = MiniLmEncoder("auto", threads=arguments.threads, dtype=arguments.dtype)
-    encoder = CachedEncoder(real, arguments.cache)
+    encoder = CachedEncoder(real, arguments.cache, dtype=arguments.dtype)
     ask = cache(real.encode) if real.queries_apart else None
     classifiers = [named(CLASSIFIERS, name, "--scope")(encoder) for name in arguments.scope]
     book = load_phrasebook(arguments.data, arguments.relations)

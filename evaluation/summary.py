@@ -74,7 +74,7 @@ def _probabilities(by_kind: Mapping[str, Outcomes]) -> Iterator[tuple[Rate, floa
         yield found[name], taken
         if name != "ns_distracting":
             gaps = [math.exp(-target) - math.exp(-former) for target, former in pairs]
-            yield mean(f"{name}_magnitude", gaps), taken
+            yield mean(f"{name}_magnitude", gaps, low=-1.0, high=1.0), taken
     three = [found[name] for name in ("es", "ps", "ns")]
     if all(made.n for made in three):
         yield _harmonic("score_s", three), seconds

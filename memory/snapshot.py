@@ -26,6 +26,7 @@ from memory.record import (
     Vector,
 )
 from memory.space import LIVE, SpaceView, has_expired, is_live
+from memory.subjects import longest_mentions
 
 
 class MemorySnapshot:
@@ -183,7 +184,7 @@ class MemorySnapshot:
         now_s = self._clock()
         found = self._nearest(space, query, k, now_s, without) if k > 0 else {}
         by_vector = frozenset(found)
-        mentions = _mentions(space, query.text)
+        mentions = longest_mentions(space.subjects.find(query.text))
         found.update(self._mentioned(space, query, mentions, by_vector, now_s, without=without))
         ranked = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
         return [
@@ -206,7 +207,7 @@ class MemorySnapshot:
         """
         space = self.space(namespace)
         now_s = self._clock()
-        mentions = _mentions(space, text)
+        mentions = longest_mentions(space.subjects.find(text))
         if len(mentions) > self._mentions_max:
             return []
         servable = ((self._servable(space, key, now_s), mentions[key]) for key in sorted(mentions))
@@ -280,13 +281,3 @@ class MemorySnapshot:
         if is_live(edit) and has_expired(edit, now_s):
             return replace(edit, state=EditState.EXPIRED)
         return edit
-
-
-def _mentions(space: SpaceView, text: str) -> dict[int, str]:
-    """Returns each key's longest mention in the text, those inside longer ones aside."""
-    mentions: dict[int, str] = {}
-    for mention in space.subjects.find(text):
-        known = mentions.get(mention.key, "")
-        if not mention.covered and len(mention.surface) > len(known):
-            mentions[mention.key] = mention.surface
-    return mentions

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from memory import contracts
 from memory.surface import TOKEN, Text, case_agrees, fold, is_boundary, read_text, spell
 
 NEVER = 2**62  # The version at which a live posting goes.
@@ -89,7 +90,7 @@ class SubjectView:
                     mentions[begin, -after, posting.key] = Mention(
                         key=posting.key, surface=text[begin:after], start=begin, end=after
                     )
-        return _flag_covered(mentions[place] for place in sorted(mentions))
+        return flag_covered(mentions[place] for place in sorted(mentions))
 
     def _spans(self, read: Text) -> list[tuple[int, int, list[_Posting]]]:
         """Finds the spans of the text that are some name but for case, now or once."""
@@ -232,13 +233,23 @@ def _first_token(folded: str) -> str:
     return token.group()
 
 
-def _flag_covered(mentions: Iterable[Mention]) -> list[Mention]:
+def flag_covered(mentions: Iterable[Mention]) -> list[Mention]:
     """Flags mentions inside longer ones; they come by start, longer first."""
     flagged: list[Mention] = []
     reach, reach_start = -1, -1  # The furthest end so far, and where that mention starts.
     for mention in mentions:
         inside = mention.end <= reach and (mention.start, mention.end) != (reach_start, reach)
-        flagged.append(replace(mention, covered=True) if inside else mention)
+        same = inside == mention.covered
+        flagged.append(mention if same else replace(mention, covered=inside))
         if mention.end > reach:
             reach, reach_start = mention.end, mention.start
     return flagged
+
+
+def longest_mentions(mentions: Iterable[contracts.Mention]) -> dict[int, str]:
+    """Returns each key's longest mention as it stands in the text, covered ones aside."""
+    longest: dict[int, str] = {}
+    for mention in mentions:
+        if not mention.covered and len(mention.surface) > len(longest.get(mention.key, "")):
+            longest[mention.key] = mention.surface
+    return longest

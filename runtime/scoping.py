@@ -7,7 +7,7 @@ error budget that the threshold keeps. It decides no route.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from classifiers.scope import Budgeted, Foreseeing, Foreseen, ScopeClassifier
@@ -99,16 +99,19 @@ class ScopeStage:
         started = self._clock()
         asked = self.read(question, snapshot)
         foreseen = self._foresee(namespace, asked.text, snapshot)
-        vector = self._encoder.encode(asked.text)
-        query = Query(text=asked.text, context=asked.context, vector=vector)
-        encoded = self._clock()
-        candidates = snapshot.candidates(namespace, query, self._candidates)
-        retrieved = self._clock()
-        scores = (
-            self._foresees.score_foreseen(query, candidates, foreseen)
-            if self._foresees
-            else self._classifier.score(query, candidates)
-        )
+        try:
+            vector = self._encoder.encode(asked.text)
+            query = Query(text=asked.text, context=asked.context, vector=vector)
+            encoded = self._clock()
+            candidates = snapshot.candidates(namespace, query, self._candidates)
+            retrieved = self._clock()
+            scores = (
+                self._foresees.score_foreseen(query, candidates, foreseen.result)
+                if self._foresees
+                else self._classifier.score(query, candidates)
+            )
+        finally:
+            foreseen.cancel()  # What nobody waited for and has not begun keeps no other waiting.
         decisions = tuple(
             ScopeDecision(candidate=candidate, score=score, threshold=threshold)
             for candidate, score in zip(candidates, scores, strict=True)
@@ -201,14 +204,15 @@ class ScopeStage:
 
     def _foresee(
         self, namespace: Namespace, text: str, snapshot: MemorySnapshot
-    ) -> Callable[[], Foreseen]:
-        """Begins what the classifier needs no vector for; the call that it returns waits for it."""
-        if self._foresees is None or self._beside is None:
-            return dict
-        mentioned = snapshot.mentioned(namespace, text)
-        if not mentioned:
-            return dict
-        return self._beside.submit(self._foresees.foresee, text, mentioned).result
+    ) -> Future[Foreseen]:
+        """Begins what the classifier needs no vector for; nothing where there is no such thing."""
+        if self._foresees is not None and self._beside is not None:
+            mentioned = snapshot.mentioned(namespace, text)
+            if mentioned:
+                return self._beside.submit(self._foresees.foresee, text, mentioned)
+        nothing: Future[Foreseen] = Future()
+        nothing.set_result({})
+        return nothing
 
     def read(self, question: Question, snapshot: MemorySnapshot) -> Asked:
         """Reads the query in its conversation. Raises NotFound for an unknown namespace."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from memory.conflicts import same_text
 from memory.record import Edit
 from runtime.paths.counterfactual import COUNTERFACTUAL
-from runtime.paths.forms import asks_for_several, form_of, names_target
+from runtime.paths.forms import asks_for_several, form_of
 from runtime.paths.in_context import IN_CONTEXT
+from runtime.paths.notes import names_target
 
 AUTO = "auto"
 WORDS_MAX, CHARACTERS_MAX = 40, 400  # Of a query: longer ones were not trained.

@@ -61,8 +61,8 @@ def load_demonstrations(path: Path) -> tuple[Demonstration, ...]:
     """Reads a JSONL file of {kind, fact, prompt, answer}. Raises StartupError naming the line."""
     found = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
         raise StartupError(
             f"The demonstrations {path} cannot be read ({error}); name a JSONL file with "
             '{"kind", "fact", "prompt", "answer"} on each line.'

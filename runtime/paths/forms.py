@@ -46,7 +46,7 @@ OF_SENTENCES = frozenset(
     }
 )  # fmt: skip
 VERB = re.compile(r"[a-z]+([^s]s|ed)|died|became|grew|won|wrote|made|spoke")
-LABELS = re.compile(r"^(q|question):\s*|\s*(a|answer):\s*$", re.IGNORECASE)
+LABELS = re.compile(r"^(q|question):\s*|(?<!\s)\s*(a|answer):\s*$", re.IGNORECASE)
 
 
 class Form(Enum):
@@ -94,20 +94,16 @@ def asks_for_several(query: str, edits: Sequence[Edit]) -> bool:
     text = " ".join(query.split())
     names = {name for edit in edits for name in (edit.subject, edit.target, *edit.aliases)}
     for name in sorted(names, key=len, reverse=True):
-        text = _whole(name).sub(" ", text)
+        text = whole(name).sub(" ", text)
     asked = SENTENCE_END.split(text.strip())[-1]
     first = WORD.search(asked)
     joined = first is not None and any(m.start() > first.start() for m in JOINS.finditer(asked))
     return joined or len(QUESTION_MARKS.findall(text)) > 1
 
 
-def names_target(query: str, edit: Edit) -> bool:
-    """Whether an edit's target stands in a query, as whole words."""
-    return _whole(edit.target).search(query) is not None
-
-
-def _whole(name: str) -> re.Pattern[str]:
-    words = r"\s+".join(map(re.escape, name.split())) or r"(?!)"  # Of a blank name, nothing.
+def whole(name: str) -> re.Pattern[str]:
+    """Returns a pattern for a name as whole words, whatever case; of a blank one for nothing."""
+    words = r"\s+".join(map(re.escape, name.split())) or r"(?!)"
     return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
 
 

@@ -14,14 +14,15 @@ import re
 import unicodedata
 
 from memory.record import Edit
-from runtime.paths.forms import LABELS, SENTENCE_END, Form, form_of
+from runtime.paths.forms import LABELS, SENTENCE_END, Form, form_of, whole
 
 CLAIM_NOTES = "claim_notes"  # EngineInfo.prompt_form of a model that reads these notes.
 NAMED = "Named: yes"  # Or the claim is denied and names another value: either way it holds.
 NOT_NAMED = "Named: no"
 BOTH = re.compile(r"\b(true or false|false or true|right or wrong|or not|not only)\b")
 DENIES = re.compile(
-    r"(?<!\bis it )\bnot\b|\b(false|wrong|untrue|incorrect|inaccurate|mistaken?|never)\b"
+    r"(?<!\bis it )\bnot\b"
+    r"|\b(cannot|no longer|never|false|wrong|untrue|incorrect|inaccurate|mistaken?)\b"
     r"|(?<=\w )\w+n't\b"  # "X doesn't ..."; at the head, or in ", isn't it?", it merely doubts.
 )
 TAG_WORDS_MAX = 4  # Of "Is that wrong?", which is about the sentence before it.
@@ -38,10 +39,10 @@ def claim_note(query: str, edit: Edit) -> str:
 
 def is_denied(query: str, edit: Edit) -> bool:
     """Whether the claim in a query is denied: an odd number of denials, names left aside."""
-    text = query.replace("\u2019", "'").casefold()
-    for name in (edit.subject, edit.target):
-        text = text.replace(name.casefold(), "it") if name else text
-    claim = _claim(LABELS.sub("", text.strip()))
+    text = query.replace("\u2019", "'")
+    for name in sorted((edit.subject, *edit.aliases, edit.target), key=len, reverse=True):
+        text = whole(name).sub("it", text)
+    claim = _claim(LABELS.sub("", text.strip()).casefold())
     return len(DENIES.findall(BOTH.sub("", claim))) % 2 == 1
 
 

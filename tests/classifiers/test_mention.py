@@ -19,6 +19,7 @@ from classifiers.mention import (
     number_differs,
     prepare,
     prepare_name,
+    standing,
     tail_of,
 )
 
@@ -181,3 +182,16 @@ def test_a_number_makes_another_name(name: str, query: str, *, differs: bool) ->
         assert differs
     else:
         assert differs == number_differs(text, place, surface)
+
+
+def test_a_mention_is_not_looked_for_inside_a_longer_word() -> None:
+    text = prepare("Who designed Java? I do not mean JavaScript.")
+    place = find_subject(text, (prepare_name("Java"),), "Java")
+    assert place is not None
+    assert "Java?" == text.text[place.start : place.end + 1]
+
+
+def test_a_mention_that_stands_in_longer_words_alone_is_found_there() -> None:
+    assert [0] == standing("Javas are", "Java")
+    assert [0, 15] == standing("Ann and Annas, Ann", "Ann")
+    assert [] == standing("Java", "")

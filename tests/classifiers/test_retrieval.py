@@ -39,8 +39,21 @@ def test_a_sampled_memory_always_holds_the_home_edit() -> None:
     pool = RetrievalPool(FACTS, encoder)
     for home in range(30):
         found = pool.candidates(query("Name1 was", encoder), home=home, size=1, k=5)
-        assert home in {number for number, _ in found}
-        assert len(found) <= 2
+        assert [home] == [number for number, _ in found]
+
+
+def test_a_name_inside_a_longer_one_of_the_memory_is_no_mention_as_in_serving() -> None:
+    encoder = HashEncoder()
+    facts = [
+        EditDraft(subject=name, prompt=f"{name} was founded in", target="x")
+        for name in ("York", "New York")
+    ]
+    pool = RetrievalPool(facts, encoder)
+    asked = query("When was New York founded?", encoder)
+    found = pool.candidates(asked, home=None, size=2, k=2)
+    assert ["New York"] == [c.edit.subject for _, c in found if c.by_subject]
+    ((_, alone),) = pool.candidates(asked, home=0, size=1, k=1)
+    assert (True, "York") == (alone.by_subject, alone.mention)
 
 
 def test_encodings_are_computed_once_and_kept_in_the_file(tmp_path: Path) -> None:
@@ -58,3 +71,14 @@ def test_encodings_are_computed_once_and_kept_in_the_file(tmp_path: Path) -> Non
     assert other.encode_many([]).shape == (0, 64)
     other.encode("a")
     assert other.name == "another"
+
+
+def test_encodings_of_another_precision_are_not_taken(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.npz"
+    cached = CachedEncoder(HashEncoder(), kept, dtype="bfloat16")
+    cached.encode("a")
+    cached.save()
+    same, other = HashEncoder(), HashEncoder()
+    CachedEncoder(same, kept, dtype="bfloat16").encode("a")
+    CachedEncoder(other, kept).encode("a")
+    assert (0, 1) == (same.encoded, other.encoded)

@@ -29,12 +29,20 @@ def test_fillers_come_in_any_format_each_once_and_bad_rows_are_left_out(tmp_path
         read_fillers(file)
 
 
-@pytest.mark.parametrize("content", ['{"query": "x"}', "plain", "[1]", '{"question": 3}', ""])
+@pytest.mark.parametrize(
+    "content", ['{"query": "x"}', "plain", "[1]", '{"question": 3}', "", '{"question": " "}']
+)
 def test_a_file_of_no_questions_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "nq.jsonl"
     file.write_text(content + "\n", encoding="utf-8")
     with pytest.raises(InvalidInput, match="question"):
         read_far(file)
+
+
+def test_a_separator_of_lines_within_a_question_ends_no_row(tmp_path: Path) -> None:
+    far = tmp_path / "far.jsonl"
+    far.write_text('{"question": "who\u2028is it"}\n', encoding="utf-8")
+    assert ["who\u2028is it"] == [probe.prompt for probe in read_far(far)]
 
 
 def labels(data: Any, **changes: Any) -> dict[str, Any]:
@@ -103,11 +111,17 @@ def test_conversations_join_the_records_that_they_are_about(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "turns",
-    [[], {"turns": 3}, {"turns": [{"case_id": 0}]}, {"turns": [{"case_id": 0, "messages": []}]}],
+    [
+        [],
+        {"turns": 3},
+        {"turns": [{"case_id": 0}]},
+        {"turns": [{"case_id": 0, "messages": []}]},
+        {"turns": [{"case_id": 0, "messages": [["user", "x"]], "follows": "false"}]},
+    ],
 )
 def test_a_file_of_no_conversations_is_refused(tmp_path: Path, turns: object) -> None:
     data = read_dataset("counterfact", counterfact_file(tmp_path))
-    with pytest.raises(InvalidInput, match="expected"):
+    with pytest.raises(InvalidInput, match=r"expected|no boolean"):
         with_turns(data, write_json(tmp_path / "turns.json", turns))
 
 

@@ -36,7 +36,8 @@ def test_a_route_alone_does_not_stand_for_an_answer(tmp_path: Path) -> None:
         assert journal.find("k", ROUTE) is not None
         assert journal.find("k", WHOLE) is None
         journal.add("k", ASKED, 0.2, WHOLE, {})
-        assert (ASKED, 0.2) == journal.find("k", WHOLE) == journal.find("k", ROUTE)
+        assert (ASKED, 0.2) == journal.find("k", WHOLE)
+        assert (Asked(routed=ASKED.routed), 0.2) == journal.find("k", ROUTE)
 
 
 def test_answers_of_other_code_are_left_unless_they_are_asked_for(tmp_path: Path) -> None:
@@ -93,3 +94,21 @@ def test_the_code_s_version_changes_with_any_source(tmp_path: Path) -> None:
     assert before == code_version(tmp_path, ("memory",))
     source.write_text("x = 2\n")
     assert before != code_version(tmp_path, ("memory",))
+
+
+def test_of_a_known_answer_only_what_is_wanted_comes_back(tmp_path: Path) -> None:
+    with Journal(tmp_path / "answers.jsonl", "v1") as journal:
+        journal.add("k", ASKED, 0.2, WHOLE, {})
+        found = journal.find("k", Want(say=True, score=False))
+        assert found is not None
+        assert (ASKED.said, None) == (found[0].said, found[0].scored)
+
+
+def test_a_source_may_be_one_file(tmp_path: Path) -> None:
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text("x = 1", encoding="utf-8")
+    before = code_version(tmp_path, ("one.py",))
+    (tmp_path / "two.py").write_text("x = 2", encoding="utf-8")
+    assert before == code_version(tmp_path, ("one.py",))
+    (tmp_path / "one.py").write_text("x = 2", encoding="utf-8")
+    assert before != code_version(tmp_path, ("one.py",))

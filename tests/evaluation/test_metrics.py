@@ -10,6 +10,8 @@ from evaluation.metrics import clopper_pearson, exact, mean, normalise, rate, to
 def test_exact_match_forgives_a_final_stop_and_white_space_and_nothing_else() -> None:
     assert exact(" French.\n", "French")
     assert exact("“French”", "French")
+    assert exact('"French".', "French")
+    assert exact("\u2018French.\u2019", "French")
     assert not exact("French and Italian", "French")
     assert not exact("french", "French")
     assert not exact("", "French")
@@ -54,3 +56,10 @@ def test_the_interval_of_a_mean_of_shares_stays_among_shares() -> None:
     made = mean("m", [0.0] * 9 + [1.0], low=0.0, high=1.0)
     assert (0.0, 0.1) == (made.low, made.value)
     assert mean("m", [0.0] * 9 + [1.0]).low < 0.0
+
+
+def test_the_interval_of_few_values_is_student_s() -> None:
+    made = mean("m", [1.0, 2.0, 3.0])
+    assert pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3) == (made.low, made.high)
+    alone = mean("m", [1.5])
+    assert (1.5, 1.5, 1) == (alone.low, alone.high, alone.n)

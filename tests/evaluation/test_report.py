@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -62,6 +63,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     options = options_for(counterfact_file(folder, 8), folder / "out", edits=(1, 4), baselines=True)
     result = run_with_fakes(options)
+    # The fakes' scores are no probabilities; one scope's are taken for some.
+    result = replace(result, calibrated=frozenset({"subject"}))
     return write_report(folder / "out" / "report.html", options, result).read_text("utf-8")
 
 
@@ -94,6 +97,7 @@ def test_the_page_holds_tables_curves_calibration_roc_cases_and_the_glossary(pag
     for title in ("reliability diagram", "ROC of the router", "Worst cases", "no edits", "4 edits"):
         assert title in text
     assert "Out of scope, routed to an edit" in text
+    assert "subject (expected calibration error" in text
     assert len(METRICS) == seen.seen["dt"] == seen.seen["dd"]
 
 
@@ -155,8 +159,8 @@ def test_the_area_under_the_roc_is_the_share_of_pairs_in_order(
 
 def test_calibration_takes_the_best_candidate_and_whether_it_is_the_right_one() -> None:
     held = [
-        outcome(edited=True, right=True, best_score=0.9, own_score=0.9),
-        outcome(edited=True, best_score=0.95, own_score=0.1),
+        outcome(edited=True, right=True, best_score=0.9, best_is_own=True),
+        outcome(edited=True, best_score=0.95, own_score=0.95),  # Another one scores the same.
         outcome("neighbour", scope=Scope.OUTSIDE, best_score=0.05),
         outcome("negation", scope=Scope.OPEN, best_score=0.5),
     ]
@@ -164,3 +168,10 @@ def test_calibration_takes_the_best_candidate_and_whether_it_is_the_right_one() 
     assert [0.05, 0.925] == pytest.approx([given for given, _, _ in points])
     assert [(0.0, 1), (0.5, 2)] == [(found, count) for _, found, count in points]
     assert pytest.approx((0.05 + 2 * 0.425) / 3) == calibration_error(points)
+
+
+def test_of_edits_in_the_weights_answers_are_looked_at_and_no_routes() -> None:
+    missed = outcome(text="no", edited=False)
+    assert [] == [title for title, _ in worst_cases([missed]) if "answered" in title]
+    ((title, cases),) = worst_cases([missed], routes=False)
+    assert ("Edited, not answered with the target: 1", [missed]) == (title, cases)

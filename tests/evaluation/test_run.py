@@ -221,3 +221,48 @@ def test_fluency_is_asked_of_every_method(tmp_path: Path) -> None:
     result = run_with_fakes(options_for(counterfact_file(tmp_path), tmp_path / "out", fluency=2))
     assert 0.0 == value(result, "fluency", method="none")  # One word has no bigrams.
     assert 0.0 == value(result, "fluency", method="in_context")
+
+
+def test_a_kind_that_the_data_lack_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"'rephrasing' has no probe.*rephrase"):
+        run_with_fakes(
+            options_for(counterfact_file(tmp_path), tmp_path / "out", kinds=("rephrasing",))
+        )
+
+
+def test_a_kind_that_only_later_records_have_is_timed_on_those(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def time_routing(*_: object, prompts: list[str], **__: object) -> tuple[float, ...]:
+        asked.extend(prompts)
+        return (1.0,)
+
+    monkeypatch.setattr("evaluation.run.time_routing", time_routing)
+    turns = {"turns": [{"case_id": 3, "messages": [["user", "And her age?"]], "follows": False}]}
+    options = options_for(
+        counterfact_file(tmp_path),
+        tmp_path / "out",
+        protocol="single",
+        turns=write_json(tmp_path / "turns.json", turns),
+        kinds=("turn_elsewhere",),
+        latency=2,
+    )
+    run_with_fakes(options)
+    assert {"And her age?"} == set(asked)
+
+
+def test_a_finished_sequence_puts_nothing_into_force_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = options_for(
+        counterfact_file(tmp_path), tmp_path / "out", edits=(4,), protocol="sequential", latency=0
+    )
+    first = run_with_fakes(options)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("edits were put into force again")
+
+    monkeypatch.setattr("evaluation.memory_method.HeldMemory.add", refuse)
+    assert _figures(first) == _figures(run_with_fakes(options))

@@ -76,3 +76,9 @@ def test_the_longest_wording_that_fits_a_neighbour_is_its_wording() -> None:
     judge = SameFact(records)
     assert judge(neighbour("Oslo, which is located in"), [], located)
     assert not judge(neighbour("Oslo is in"), [], located)
+
+
+def test_a_subject_that_begins_another_word_is_no_slot_there() -> None:
+    ann = edit("Ann joined Annapolis in", "Ann")
+    same = SameFact([record(ann, "Bo joined Annapolis in")])
+    assert same(neighbour("Ann joined Annapolis in"), [], ann)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,22 @@ def test_what_no_score_needs_is_not_waited_for(tmp_path: Path) -> None:
         finally:
             gate.set()
             runner.close()
+
+
+def test_what_nobody_waits_for_any_more_is_never_begun(tmp_path: Path) -> None:
+    gate = threading.Event()
+    classifier = Foresighted(gate, needs=False)
+    with bench(tmp_path) as b:
+        b.add(SPORT)
+        runner = b.runner.with_classifier(classifier, b.encoder)
+        try:
+            for number in range(20):  # More than there are threads; those wait at the gate.
+                question = ask(f"Lionel Messi plays what {number}?")
+                run(partial(runner.explain, question))
+        finally:
+            gate.set()
+            runner.close()
+    assert 1 <= len(classifier.told) < 20
 
 
 def test_a_query_that_names_nobody_is_not_foreseen(tmp_path: Path) -> None:

@@ -183,6 +183,7 @@ def test_one_object_a_line_reads_like_a_list(tmp_path: Path) -> None:
         ({"ground_truth": None}, "missing field", "former answer"),
         ({"subject": "Nobody Else"}, "unusable", "does not mention the subject"),
         ({"prompt": "x" * 3000}, "unusable", "at most"),
+        ({"rephrase_prompt": "x \ud800"}, "unusable", "half of a surrogate pair"),
     ],
 )
 def test_a_bad_row_is_reported_and_stops_no_other(

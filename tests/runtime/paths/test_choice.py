@@ -110,3 +110,10 @@ def test_of_forced_edits_each_is_meant() -> None:
 
 def test_a_query_of_just_the_allowed_length_still_counts() -> None:
     assert "counterfactual" == choose_path("word " * WORDS_MAX, [ANN]).path
+
+
+def test_a_target_that_is_a_part_of_the_subjects_name_is_not_named_by_it() -> None:
+    born = replace(ANN, subject="Paris Hilton", prompt="Paris Hilton was born in", target="Rome")
+    lives = replace(born, id=EditId("lives"), prompt="Paris Hilton lives in", target="Paris")
+    assert 0 == choose_path("Where was Paris Hilton born?", [born, lives]).best
+    assert 1 == choose_path("Does Paris Hilton live in Paris?", [born, lives]).best

@@ -78,6 +78,13 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, why: str) -> None:
         load_demonstrations(file)
 
 
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "latin.jsonl"
+    file.write_bytes("café".encode("latin-1"))
+    with pytest.raises(StartupError, match=r"latin\.jsonl"):
+        load_demonstrations(file)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"none\.jsonl"):
         load_demonstrations(tmp_path / "none.jsonl")

@@ -117,3 +117,8 @@ def test_a_prompt_that_is_keywords_itself_is_continued_as_it_stands() -> None:
     edit = replace(ANN, prompt="Ann Lark mother tongue:", aliases=("A. Lark",))
     assert form_of("Ann Lark mother tongue", edit) is Form.CLOZE
     assert form_of("A. Lark mother tongue", edit) is Form.KEYWORDS
+
+
+def test_blanks_without_end_cost_no_more_than_their_number() -> None:
+    """Quadratic work would take minutes here."""
+    assert form_of("x" + " " * 200_000 + "y", ANN) is Form.CLOZE

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory.record import Edit, EditId, Namespace
-from runtime.paths.notes import NAMED, NOT_NAMED, claim_note, names_target
+from runtime.paths.notes import NAMED, NOT_NAMED, claim_note, is_denied, names_target
 
 ANN = Edit(
     id=EditId("ann"),
@@ -111,3 +111,22 @@ def test_any_text_can_be_asked_about(subject: str, target: str, query: str) -> N
     edit = replace(ANN, subject=subject, target=target)
     assert isinstance(names_target(query, edit), bool)
     assert claim_note(query, edit) in {"", NAMED, NOT_NAMED}
+
+
+@pytest.mark.parametrize(
+    ("subject", "query", "denied"),
+    [
+        ("Al", "Is it false that Al speaks French?", True),
+        ("Ro", "Is it wrong that Ro speaks French?", True),
+        ("Ann", "Ann cannot speak French, right?", True),
+        ("Ann", "Is it true that Ann no longer speaks French?", True),
+        ("Ann", "Is it true that Ann speaks French?", False),
+        ("The Wrong Man", "Is it true that The Wrong Man is in French?", False),
+        ("Hitchcock's film", "Is it true that The Wrong Man is in French?", False),
+    ],
+)
+def test_a_denial_is_read_beside_names_and_never_in_them(
+    subject: str, query: str, *, denied: bool
+) -> None:
+    edit = replace(ANN, subject=subject, aliases=("The Wrong Man",), target="French")
+    assert denied == is_denied(query, edit)
