@@ -186,6 +186,19 @@ def test_a_stacked_change_is_computed_on_what_the_former_one_left(
     assert all((model_now.get_parameter(n) != ours[n]).any() for n in ours)
 
 
+def test_stacked_answers_of_other_steps_are_not_the_same(
+    model: Path, build: Build, tmp_path: Path
+) -> None:
+    lab = lab_of(model, build, tmp_path)
+    made = [
+        EditorMethod(lab, "memit", sampling=Sampling(), stacks=stacks, step=step).fingerprint
+        for stacks in (True, False)
+        for step in (1, 2)
+    ]
+    assert made[0] != made[1]
+    assert made[2] == made[3]
+
+
 def test_an_edit_whose_prompt_lacks_its_subject_is_left_out(
     model: Path, build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

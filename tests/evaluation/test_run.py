@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.memory_method import HeldMemory
+from evaluation.method import REFUSED, Asked, Want
+from evaluation.probes import Probe
 from evaluation.scopes import known_scopes
-from memory.errors import InvalidInput
+from memory.errors import ContextTooLong, InvalidInput
+from memory.record import EditId
 from tests.evaluation_kit import (
     counterfact_file,
     counterfact_row,
@@ -266,3 +270,22 @@ def test_a_finished_sequence_puts_nothing_into_force_again(
 
     monkeypatch.setattr("evaluation.memory_method.HeldMemory.add", refuse)
     assert _figures(first) == _figures(run_with_fakes(options))
+
+
+def test_a_probe_that_the_server_would_refuse_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = HeldMemory._ask
+
+    async def too_long(held: HeldMemory, probe: Probe, own: list[EditId], want: Want) -> Asked:
+        if probe.kind == "neighbour":
+            raise ContextTooLong("too long", given=9, limit=8)
+        return await asked(held, probe, own, want)
+
+    monkeypatch.setattr(HeldMemory, "_ask", too_long)
+    result = run_with_fakes(options_for(counterfact_file(tmp_path), tmp_path / "out", edits=(4,)))
+    (block,) = [of for block, of in result.outcomes.items() if block.method == "in_context"]
+    refused = [o.asked.said for o in block if o.kind == "neighbour"]
+    assert {REFUSED} == {said.finish for said in refused if said is not None}
+    assert 1.0 == value(result, "reliability_exact", method="in_context")
+    assert 0.0 == value(result, "false_route_neighbour", method="in_context")
