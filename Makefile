@@ -71,7 +71,7 @@ protos: | $(BIN)/python ## makes the gRPC stubs anew
 	@$(VENV)-protos/bin/python -m pip install -q grpcio-tools==1.75.1 googleapis-common-protos
 	$(VENV)-protos/bin/python protos/generate.py
 
-bench: $(VENV)/.dev ## prints the speed tables (some minutes)
+bench: $(VENV)/.dev ## prints the speed tables (a quarter of an hour or more)
 	$(BIN)/python -m benchmarks.run_all
 
 clean: ## removes the virtual environments and caches

@@ -181,7 +181,8 @@ def eval_(
 def _run(screen: Screen, options: Options, config: Path | None) -> None:
     if find_spec("matplotlib") is None:
         raise UsageProblem(
-            'The report\'s figures need matplotlib: pip install "errata[evaluation]" first.'
+            "The report's figures need matplotlib: in a clone of the project, pip install -c "
+            'constraints.txt -e ".[cpu,evaluation]" first.'
         )
     from evaluation.report import write_report  # noqa: PLC0415  # matplotlib.
     from evaluation.run import run  # noqa: PLC0415  # torch.
