@@ -4,7 +4,8 @@ ParaRel's patterns, the pocket bundle's phrasings, patterns mined from SimpleQue
 A relation's key is its Wikidata number, R instead of P for the reverse direction, or EXTRA_PREFIX
 and a noun where there is none. Relations are split by key: those of CounterFact are trained on; of
 the others some fit calibration and thresholds, and some are held out for reports alone, but for a
-few that are the counterpart of a trained one and would leave it half learned (`trained`).
+few that are the counterpart of a trained one and would leave it half learned, or that people ask
+for most (`trained`).
 """
 
 from __future__ import annotations
