@@ -157,7 +157,10 @@ def find_subject(query: Text, surfaces: tuple[Name, ...], mention: str = "") -> 
 
 def standing(text: str, name: str) -> list[int]:
     """Returns where a name stands exactly, inside longer words only if it stands nowhere else."""
-    places = [match.start() for match in re.finditer(re.escape(name), text)] if name else []
+    places, at = [], text.find(name) if name else -1
+    while at >= 0:
+        places.append(at)
+        at = text.find(name, at + len(name))
     whole = [at for at in places if is_boundary(text, at) and is_boundary(text, at + len(name))]
     return whole or places
 

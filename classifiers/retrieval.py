@@ -86,7 +86,7 @@ class RetrievalPool:
         """Returns (n,), true for `size` edits of the pool, `home` among them when given."""
         drawn = self._random.choice(len(self.edits), size, replace=False, shuffle=False)
         if home is not None and home not in drawn:
-            drawn[0] = home
+            drawn[self._random.integers(size)] = home
         member = np.zeros(len(self.edits), dtype=bool)
         member[drawn] = True
         return member

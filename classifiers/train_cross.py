@@ -88,8 +88,8 @@ def train(
 ) -> float:
     """Trains for a number of steps and returns the seconds it took.
 
-    Goes on from a checkpoint of the same `run` (seed and start), steps and rate. Raises ValueError
-    for one of another.
+    Goes on from a checkpoint of the same `run` (seed, start and lessons), steps and rate. Raises
+    ValueError for one of another.
     In bfloat16 where the processor multiplies it; elsewhere that would take ten times as long.
     """
     narrow = multiplies_bfloat16()
@@ -137,10 +137,10 @@ def _resumed(parts: Parts, path: Path | None, run: Mapping[str, object]) -> tupl
     if path is None or not path.exists():
         return 0, 0.0
     held = torch.load(path, weights_only=True)
-    if held["run"] != run:
+    if held.get("run") != run:
         raise ValueError(
-            f"{path} is the checkpoint of a run with {held['run']}, not {dict(run)}; name another"
-            " file, or go on with those settings"
+            f"{path} is the checkpoint of a run with {held.get('run')}, not {dict(run)}; name"
+            " another file, or go on with those settings"
         )
     for name, part in parts.items():
         part.load_state_dict(held[name])
@@ -205,7 +205,10 @@ def main() -> None:
     if arguments.start is not None:
         model.start_from(arguments.start)
     lessons = Lessons(material[TRAIN], PairTokenizer(folder), arguments.seed)
-    run = {"seed": arguments.seed, "start": _digest(arguments.start)}
+    run = {
+        "seed": arguments.seed, "start": _digest(arguments.start),
+        "lessons": _digest_of(repr(book.only(TRAIN).phrases).encode()),
+    }  # fmt: skip
     seconds = train(
         model, lessons,
         steps=arguments.steps, rate=arguments.rate, checkpoint=arguments.checkpoint, run=run,
@@ -224,7 +227,11 @@ def main() -> None:
 
 
 def _digest(path: Path | None) -> str | None:
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return None if path is None else _digest_of(path.read_bytes())
+
+
+def _digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 from evaluation.edited_model import perplexity
 from evaluation.editors import stacked
-from evaluation.method import Asked, Routed, Said, Scored, Want, refused
+from evaluation.method import REFUSED, Asked, Routed, Said, Scored, Want, refused
 from evaluation.metrics import Rate, mean, token_share
 from evaluation.peak import watched_memory
 from evaluation.probes import Probe, fingerprint
@@ -294,7 +294,7 @@ class HeldEdition:
             return await self._ask(probe, want)
         except ContextTooLong as error:
             log.warning("refused: %s (%s)", probe.prompt[:80], error)
-            return refused(str(error), want)
+            return refused(Routed(edited=False, path=REFUSED, reason=str(error)), want)
 
     async def _ask(self, probe: Probe, want: Want) -> Asked:
         routed = Routed(edited=False, path=self._method.name, reason="In the weights.")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.probes import Dataset, Probe, Scope, with_id
+from evaluation.readers.fields import text, whole_text
 from memory.errors import InvalidInput
 from memory.readers.read import read_edits
-from memory.readers.row import ReadEdit, RowError, need_text
+from memory.readers.row import ReadEdit, RowError
 from memory.record import EditDraft
 from memory.validate import validate_draft
 
@@ -45,14 +46,12 @@ def read_far(path: Path) -> tuple[Probe, ...]:
         if not line.strip():
             continue
         try:
-            question = need_text(json.loads(line), "question").strip()
+            question = text(json.loads(line), "question")
         except (ValueError, RowError, AttributeError) as error:
             raise InvalidInput(
                 f'{path}, line {number}: expected a JSON object with "question" ({error})',
                 field="far",
             ) from error
-        if not question:
-            raise InvalidInput(f'{path}, line {number}: "question" is empty', field="far")
         probes.append(Probe(kind="far", prompt=question, scope=Scope.OUTSIDE))
     if not probes:
         raise InvalidInput(f"{path} holds no question", field="far")
@@ -115,9 +114,9 @@ def with_turns(data: Dataset, path: Path) -> Dataset:
 
 def _turn(row: Mapping[str, Any], edit: EditDraft, path: Path) -> Probe:
     try:
-        messages = tuple((str(role), str(content)) for role, content in row["messages"])
+        messages = tuple((str(role), whole_text(str(said))) for role, said in row["messages"])
         follows, last = row["follows"], messages[-1][1]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, RowError) as error:
         raise InvalidInput(
             f'{path}, case {row.get("case_id")}: expected "messages" of [role, content] and '
             f'"follows" ({error!r})',

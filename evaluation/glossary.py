@@ -70,6 +70,8 @@ METRICS: dict[str, str] = {
     "locality_{kind}": "as locality_identical, on one kind of probe",
     "drawdown": "1 minus the mean share of the frozen model's answer (its tokens, place by place) "
     "that out-of-scope probes are still answered with",
+    "refused": "share of probes that the server would refuse because they do not fit the model's "
+    "context, where there are any; out of scope they are in no other figure, in scope unanswered",
     "base_identical": "share of sampled probes routed to no edit whose tokens are those of the "
     "frozen model's own generate, by transformers alone, one prompt at a time",
     "base_identical_but_near_ties": "as base_identical, not counting a first difference where the "

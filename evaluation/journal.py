@@ -144,6 +144,8 @@ def code_version(root: Path, sources: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for source in sources:
         path = root / source
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is named as a source of answers, and is not there")
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
     return digest.hexdigest()[:12]

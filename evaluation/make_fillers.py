@@ -49,6 +49,8 @@ def read_triples(paths: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
     """Yields (property, subject, object) of LAMA files. Raises InvalidInput."""
     for path in paths:
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+            if not line.strip():
+                continue
             try:
                 row = json.loads(line)
                 yield row["predicate_id"], row["sub_label"].strip(), row["obj_label"].strip()

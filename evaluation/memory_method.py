@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from evaluation.bm25 import Bm25Index
-from evaluation.method import Asked, Routed, Said, Scored, Want, refused
+from evaluation.method import REFUSED, Asked, Routed, Said, Scored, Want, refused
 from evaluation.metrics import token_share
 from evaluation.probes import Probe
 from evaluation.scopes import BM25, NOTHING
@@ -22,7 +22,7 @@ from evaluation.workbench import Workbench
 from memory.errors import ContextTooLong, InvalidInput
 from memory.record import EditDraft, EditId, EditsPolicy, Namespace, Provenance, RouteKind
 from runtime.engine.contract import Sampling, ScoredContinuation
-from runtime.question import Question, Routing
+from runtime.question import Explanation, Question, Routing
 
 log = logging.getLogger(__name__)
 
@@ -139,19 +139,27 @@ class HeldMemory:
         """Keeps the namespace: another method asks it next."""
 
     async def ask(self, probe: Probe, own: Sequence[EditId], want: Want) -> Asked:
-        """Routes; then decodes and scores what was not decoded and scored before."""
-        try:
-            return await self._ask(probe, own, want)
-        except ContextTooLong as error:  # As a caller would be told; the run goes on.
-            log.warning("refused: %s (%s)", probe.prompt[:80], error)
-            return refused(str(error), want)
-
-    async def _ask(self, probe: Probe, own: Sequence[EditId], want: Want) -> Asked:
+        """Routes; then decodes and scores."""
         method = self._method
         runner = self._bench.runner(self._classifier_scope)
         question = method.question(probe, method.routing(self._namespace, self._forced(probe)))
-        explained = await runner.explain(question)
+        try:
+            explained = await runner.explain(question)
+        except ContextTooLong as error:  # As a caller would be told; the run goes on.
+            log.warning("refused: %s (%s)", probe.prompt[:80], error)
+            return refused(Routed(edited=False, path=REFUSED, reason=str(error)), want)
         routed = _routed(explained.provenance, own)
+        try:
+            return await self._answered(probe, question, explained, routed, want)
+        except ContextTooLong as error:
+            log.warning("refused: %s (%s)", probe.prompt[:80], error)
+            return refused(routed, want)
+
+    async def _answered(
+        self, probe: Probe, question: Question, explained: Explanation, routed: Routed, want: Want
+    ) -> Asked:
+        """Decodes and scores what was not decoded and scored before."""
+        method = self._method
         done = self._decoded(probe, explained.provenance)
         said, scored = None, None
         if want.say and method.name == TARGET and routed.edited:

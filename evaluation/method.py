@@ -29,7 +29,7 @@ class Routed:
     reason: str = ""
 
 
-REFUSED = "refused"  # Said.finish of a query that the server would refuse; its text is empty.
+REFUSED = "refused"  # Said.finish where the server would refuse; Routed.path where not even routed.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +67,10 @@ class Asked:
     scored: Scored | None = None
 
 
-def refused(reason: str, want: Want) -> Asked:
-    """Returns what came of a probe that the server would refuse: no edit and no text."""
+def refused(routed: Routed, want: Want) -> Asked:
+    """Returns what came of a probe that the server would refuse: its route, and no text."""
     said = Said(text="", token_ids=(), finish=REFUSED) if want.say else None
-    return Asked(routed=Routed(edited=False, path=REFUSED, reason=reason), said=said)
+    return Asked(routed=routed, said=said)
 
 
 class Held(Protocol):

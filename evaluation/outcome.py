@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evaluation.method import Asked
+from evaluation.method import REFUSED, Asked
 from evaluation.metrics import exact
 from evaluation.probes import Probe, Scope
 from memory.conflicts import same_text
@@ -32,6 +32,17 @@ class Outcome:
     def kind(self) -> str:
         """The probe's kind."""
         return self.probe.kind
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server would refuse to answer it: the model's context is too short."""
+        said = self.asked.said
+        return self.unrouted or (said is not None and said.finish == REFUSED)
+
+    @property
+    def unrouted(self) -> bool:
+        """Whether it was refused before it was known where it goes."""
+        return self.asked.routed.path == REFUSED
 
     @property
     def edited(self) -> bool:

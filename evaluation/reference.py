@@ -7,7 +7,6 @@ from random import Random
 
 from evaluation.asking import Block
 from evaluation.frozen import FrozenAnswer, FrozenModel, same_but_near_ties
-from evaluation.method import REFUSED
 from evaluation.metrics import Rate, rate
 from evaluation.outcome import Outcome
 from runtime.build import model_folder
@@ -30,10 +29,7 @@ def compare_with_transformers(
         block: {
             o.probe.prompt: o.asked.said.token_ids
             for o in of
-            if not o.edited
-            and o.asked.said is not None
-            and not o.probe.messages
-            and o.asked.said.finish != REFUSED
+            if not o.edited and o.asked.said is not None and not o.probe.messages and not o.refused
         }
         for block, of in outcomes.items()
         if block.method not in EDITORS  # Their weights are edited, though nothing is routed.

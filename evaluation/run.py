@@ -50,9 +50,14 @@ SOURCES = (  # What makes an answer.
     "classifiers",
     "runtime",
     "evaluation/bm25.py",
+    "evaluation/edited_model.py",
     "evaluation/editor_method.py",
+    "evaluation/editors.py",
     "evaluation/memory_method.py",
+    "evaluation/method.py",
+    "evaluation/metrics.py",
     "evaluation/scopes.py",
+    "evaluation/workbench.py",
 )
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,7 +99,7 @@ def run(
     turns = options.turns or shipped(data, "turns")
     if turns:
         data = with_turns(data, turns)
-    check_kinds(options.kinds, data.records, far)
+    check_kinds(options.kinds, data.records[: options.limit], far)
     sizes = (1,) if options.protocol == "single" else options.edits
     plans = {size: _groups(options, data, size, fillers, far) for size in sizes}
     runtime = build(server_settings(options))
@@ -324,7 +329,8 @@ class _Run:
             self._progress.begin(f"fluency of {_title(block)}", len(tasks))
             held = replace(group, edits=(), fillers=frozenset()) if plain else group
             outcomes = await self._asker.ask_all(method, block, held, tasks)
-            texts = [o.asked.said.text for o in outcomes if o.asked.said is not None]
+            said = [o.asked.said for o in outcomes if not o.refused]
+            texts = [one.text for one in said if one is not None]
             made = mean("fluency", [ngram_entropy(text) for text in texts])
             self._rates.append((block, made, sum(o.seconds for o in outcomes)))
 

@@ -115,10 +115,9 @@ def knowedit_fixture(data: Path, name: str) -> Fixture:
 
 def search_questions(data: Path, edits: tuple[EditDraft, ...]) -> Fixture:
     """Real search questions against CounterFact's edits: in no edit's scope."""
-    lines = (data / "questions/nq_open_dev.jsonl").read_text(encoding="utf-8").splitlines()
     probes = tuple(
-        Probe(kind="search question", text=json.loads(line)["question"], home=None, in_scope=False)
-        for line in lines
+        Probe(kind="search question", text=row["question"], home=None, in_scope=False)
+        for row in _lines(data / "questions/nq_open_dev.jsonl")
     )
     return Fixture(name="nq open", edits=edits, probes=probes)
 
@@ -189,7 +188,8 @@ def _edits(path: Path, format_name: str) -> tuple[EditDraft, ...]:
 
 
 def _lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 def _json(path: Path) -> Any:

@@ -25,16 +25,28 @@ def summarise(
 
     `frozen` holds the frozen model's answers by probe key, for locality; without them, and for
     metrics that need answers nobody asked for, there are no rows. Without `routes` there are none
-    about routing either: an editor of weights does not route.
+    about routing either: an editor of weights does not route. A probe out of scope that the server
+    would refuse is in no figure but `refused`; one in scope is not answered.
     """
-    by_kind: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        by_kind.setdefault(outcome.kind, []).append(outcome)
+    inside = [o for o in outcomes if o.probe.scope is Scope.INSIDE]  # Refused: not answered.
+    others = [o for o in outcomes if o.probe.scope is not Scope.INSIDE]
+    answered = [*inside, *(o for o in others if not o.refused)]
     rows: list[tuple[Rate, float]] = []
-    for part in (_answers, _probabilities, *([_routes] if routes else []), _further):
-        rows += part(by_kind)
-    rows += _locality(outcomes, frozen)
+    for part in (_answers, _probabilities, _further):
+        rows += part(_by_kind(answered))
+    if routes:
+        rows += _routes(_by_kind([*inside, *(o for o in others if not o.unrouted)]))
+    rows += _locality(answered, frozen)
+    if any(o.refused for o in outcomes):
+        rows.append(_rate("refused", outcomes, lambda o: o.refused))
     return [(made, seconds) for made, seconds in rows if made.n > 0]
+
+
+def _by_kind(outcomes: Outcomes) -> dict[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.kind, []).append(outcome)
+    return found
 
 
 def _answers(by_kind: Mapping[str, Outcomes]) -> Iterator[tuple[Rate, float]]:

@@ -46,7 +46,7 @@ OF_SENTENCES = frozenset(
     }
 )  # fmt: skip
 VERB = re.compile(r"[a-z]+([^s]s|ed)|died|became|grew|won|wrote|made|spoke")
-LABELS = re.compile(r"^(q|question):\s*|(?<!\s)\s*(a|answer):\s*$", re.IGNORECASE)
+LABELS = re.compile(r"^(q|question):\s*|(?<!\s)\s*(?<!\w)(a|answer):\s*$", re.IGNORECASE)
 
 
 class Form(Enum):

@@ -42,7 +42,7 @@ def is_denied(query: str, edit: Edit) -> bool:
     text = query.replace("\u2019", "'")
     for name in sorted((edit.subject, *edit.aliases, edit.target), key=len, reverse=True):
         text = whole(name).sub("it", text)
-    claim = _claim(LABELS.sub("", text.strip()).casefold())
+    claim = _claim(LABELS.sub("", text.strip())).casefold()
     return len(DENIES.findall(BOTH.sub("", claim))) % 2 == 1
 
 
@@ -57,23 +57,22 @@ def _claim(text: str) -> str:
 def names_target(query: str, edit: Edit) -> bool:
     """Whether the target stands in a query, in whole words; case and punctuation do not matter.
 
-    What stands there as a part of the subject's name does not count ("Was Paris Hilton born in
+    What stands there as a part of a name of the subject does not count ("Was Paris Hilton born in
     Rome?" names no Paris), and the target's leading article may be missing. Other names of the
     same thing are not known. A target without any word, such as "++", is sought as it is.
     """
     target = _without_article(_words(edit.target))
     if not target:
         return bool(edit.target.strip()) and edit.target.strip() in query
-    said, subject = _words(query), _words(edit.subject)
-    subjects = _places(said, subject)
+    said = _words(query)
+    names = [_words(name) for name in (edit.subject, *edit.aliases)]
+    taken = [(begin, begin + len(name)) for name in names for begin in _places(said, name)]
     free = [
         place
         for place in _places(said, target)
-        if not any(
-            begin <= place and place + len(target) <= begin + len(subject) for begin in subjects
-        )
+        if not any(begin <= place and place + len(target) <= end for begin, end in taken)
     ]
-    return bool(free) or (target == subject and len(subjects) > 1)
+    return bool(free) or (target in names and len(_places(said, target)) > 1)
 
 
 def _words(text: str) -> list[str]:

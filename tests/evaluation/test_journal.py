@@ -112,3 +112,8 @@ def test_a_source_may_be_one_file(tmp_path: Path) -> None:
     assert before == code_version(tmp_path, ("one.py",))
     (tmp_path / "one.py").write_text("x = 2", encoding="utf-8")
     assert before != code_version(tmp_path, ("one.py",))
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.py"):
+        code_version(tmp_path, ("gone.py",))

@@ -77,3 +77,10 @@ def test_a_file_that_holds_no_triples_is_refused(tmp_path: Path) -> None:
     file.write_text(json.dumps({"subject": "x"}) + "\n", encoding="utf-8")
     with pytest.raises(InvalidInput, match="line 1"):
         list(read_triples([file]))
+
+
+def test_triples_are_read_by_line_and_blank_lines_are_none(tmp_path: Path) -> None:
+    rows = [{"predicate_id": p, "sub_label": s, "obj_label": o} for p, s, o in TRIPLES]
+    file = tmp_path / "P103.jsonl"
+    file.write_text("\n\n".join(map(json.dumps, rows)) + "\n \n", encoding="utf-8")
+    assert TRIPLES == list(read_triples([file]))

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from evaluation.memory_method import HeldMemory
-from evaluation.method import REFUSED, Asked, Want
 from evaluation.probes import Probe
+from evaluation.readers.read import read_dataset
 from evaluation.scopes import known_scopes
 from memory.errors import ContextTooLong, InvalidInput
-from memory.record import EditId
+from runtime.query_runner import QueryRunner
+from runtime.question import Explanation, Question
 from tests.evaluation_kit import (
     counterfact_file,
     counterfact_row,
@@ -272,20 +273,51 @@ def test_a_finished_sequence_puts_nothing_into_force_again(
     assert _figures(first) == _figures(run_with_fakes(options))
 
 
+@pytest.mark.parametrize("kind", ["neighbour", "edit"])
 def test_a_probe_that_the_server_would_refuse_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    asked = QueryRunner.explain
+    prompts = {probe.prompt for _, probe in _probes(tmp_path) if probe.kind == kind}
+
+    async def too_long(runner: QueryRunner, question: Question) -> Explanation:
+        if question.prompt in prompts:
+            raise ContextTooLong("too long", given=9, limit=8)
+        return await asked(runner, question)
+
+    monkeypatch.setattr(QueryRunner, "explain", too_long)
+    result = run_with_fakes(options_for(counterfact_file(tmp_path), tmp_path / "out", edits=(4,)))
+    found = {r.metric: r.value for r in result.rows if r.method == "in_context"}
+    assert 0.0 < found["refused"] < 1.0
+    # Out of scope it is in no other figure, in scope it is not answered.
+    assert ("false_route_neighbour" in found) == (kind != "neighbour")
+    assert (0.0 if kind == "edit" else 1.0) == found["reliability_exact"]
+
+
+def test_a_probe_whose_answer_alone_is_refused_keeps_its_route(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = HeldMemory._ask
+    async def too_long(*_: object) -> None:
+        raise ContextTooLong("too long", given=9, limit=8)
 
-    async def too_long(held: HeldMemory, probe: Probe, own: list[EditId], want: Want) -> Asked:
-        if probe.kind == "neighbour":
-            raise ContextTooLong("too long", given=9, limit=8)
-        return await asked(held, probe, own, want)
-
-    monkeypatch.setattr(HeldMemory, "_ask", too_long)
+    monkeypatch.setattr(HeldMemory, "_answered", too_long)
     result = run_with_fakes(options_for(counterfact_file(tmp_path), tmp_path / "out", edits=(4,)))
-    (block,) = [of for block, of in result.outcomes.items() if block.method == "in_context"]
-    refused = [o.asked.said for o in block if o.kind == "neighbour"]
-    assert {REFUSED} == {said.finish for said in refused if said is not None}
-    assert 1.0 == value(result, "reliability_exact", method="in_context")
-    assert 0.0 == value(result, "false_route_neighbour", method="in_context")
+    found = {r.metric: r.value for r in result.rows if r.method == "in_context"}
+    assert (1.0, 1.0, 0.0) == tuple(
+        found[name] for name in ("refused", "router_recall", "reliability_exact")
+    )
+
+
+def _probes(folder: Path) -> list[tuple[str, Probe]]:
+    data = read_dataset("counterfact", counterfact_file(folder))
+    return [(record.case, probe) for record in data.records for probe in record.probes]
+
+
+def test_a_kind_of_records_that_are_not_probed_is_refused(tmp_path: Path) -> None:
+    turns = {"turns": [{"case_id": 3, "messages": [["user", "And her age?"]], "follows": False}]}
+    file = write_json(tmp_path / "turns.json", turns)
+    options = options_for(
+        counterfact_file(tmp_path), tmp_path / "out", turns=file, kinds=("turn_elsewhere",), limit=2
+    )
+    with pytest.raises(InvalidInput, match="has no probe"):
+        run_with_fakes(options)

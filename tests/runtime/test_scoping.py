@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,7 @@ from memory.record import (
     Vector,
 )
 from runtime.question import Asked, query_text
+from runtime.scoping import ScopeStage
 from tests.fakes import FakeEngine
 from tests.hash_encoder import HashEncoder
 from tests.runner_kit import CITY, SPORT, ScriptedClassifier, ask, bench, run
@@ -258,20 +261,32 @@ def test_what_no_score_needs_is_not_waited_for(tmp_path: Path) -> None:
             runner.close()
 
 
+class BusyExecutor(Executor):
+    """Begins nothing; keeps what was submitted."""
+
+    def __init__(self) -> None:
+        self.kept: list[Future[Any]] = []
+
+    def submit(self, *_: object, **__: object) -> Future[Any]:
+        self.kept.append(Future())
+        return self.kept[-1]
+
+
 def test_what_nobody_waits_for_any_more_is_never_begun(tmp_path: Path) -> None:
-    gate = threading.Event()
-    classifier = Foresighted(gate, needs=False)
+    busy = BusyExecutor()
     with bench(tmp_path) as b:
         b.add(SPORT)
-        runner = b.runner.with_classifier(classifier, b.encoder)
-        try:
-            for number in range(20):  # More than there are threads; those wait at the gate.
-                question = ask(f"Lionel Messi plays what {number}?")
-                run(partial(runner.explain, question))
-        finally:
-            gate.set()
-            runner.close()
-    assert 1 <= len(classifier.told) < 20
+        stage = ScopeStage(
+            encoder=b.encoder,
+            classifier=Foresighted(needs=False),
+            candidates=4,
+            error_budget=None,
+            namespace_budgets={},
+            clock=time.perf_counter,
+            beside=busy,
+        )
+        stage.decide(ask("Lionel Messi plays what?"), b.memory.snapshot())
+    assert [True] == [future.cancelled() for future in busy.kept]
 
 
 def test_a_query_that_names_nobody_is_not_foreseen(tmp_path: Path) -> None:

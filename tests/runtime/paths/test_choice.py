@@ -117,3 +117,15 @@ def test_a_target_that_is_a_part_of_the_subjects_name_is_not_named_by_it() -> No
     lives = replace(born, id=EditId("lives"), prompt="Paris Hilton lives in", target="Paris")
     assert 0 == choose_path("Where was Paris Hilton born?", [born, lives]).best
     assert 1 == choose_path("Does Paris Hilton live in Paris?", [born, lives]).best
+
+
+def test_nor_is_a_target_that_is_a_part_of_another_name_of_the_subject() -> None:
+    born = replace(
+        ANN,
+        subject="Paris Whitney Hilton",
+        aliases=("Paris Hilton",),
+        prompt="Paris Whitney Hilton was born in",
+        target="Rome",
+    )
+    lives = replace(born, id=EditId("lives"), target="Paris")
+    assert 0 == choose_path("Where was Paris Hilton born?", [born, lives]).best

@@ -92,6 +92,8 @@ WHETHER = "Is the mother tongue of Ann Lark Dutch?"
         ("In which language was Ann Lark raised?", Form.QUESTION),
         ("Is it raining? The mother tongue of Ann Lark is", Form.CLOZE),
         ("Whose mother tongue is Dutch?", Form.SUBJECT),
+        ("What does Ann Lark speak in Canada:", Form.QUESTION),
+        ("What does Ann Lark speak? A:", Form.QUESTION),
         ("dutch is the mother tongue of", Form.SUBJECT),
         ("What does Ann Lark speak? Answer in a full sentence.", Form.SENTENCE),
         ("", Form.CLOZE),

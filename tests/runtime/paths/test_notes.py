@@ -119,6 +119,8 @@ def test_any_text_can_be_asked_about(subject: str, target: str, query: str) -> N
         ("Al", "Is it false that Al speaks French?", True),
         ("Ro", "Is it wrong that Ro speaks French?", True),
         ("Ann", "Ann cannot speak French, right?", True),
+        ("Ann", "Is it false that J. Smith and Ann speak French?", True),
+        ("Ann", "Is it false that Ann was born in the U.S. state of French?", True),
         ("Ann", "Is it true that Ann no longer speaks French?", True),
         ("Ann", "Is it true that Ann speaks French?", False),
         ("The Wrong Man", "Is it true that The Wrong Man is in French?", False),
