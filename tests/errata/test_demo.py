@@ -120,7 +120,16 @@ def test_the_whole_demo_on_a_tiny_model(tiny_model: Path) -> None:
     assert "darrieux-mother-tongue" == records[1]["id"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children heed an interrupt, also where a shell started the tests in its background."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_demo_leaves_no_server_behind(
     tiny_model: Path, number: signal.Signals
