@@ -68,7 +68,7 @@ class Foreseeing(Protocol):
     def score_foreseen(
         self, query: Query, candidates: Sequence[Candidate], foreseen: Callable[[], Foreseen]
     ) -> list[float]:
-        """Returns what `score` does, to the last bits, which depend on what is read together.
+        """Returns what `score` does, but for last bits, which depend on what is read together.
 
         `foreseen` waits for what `foresee` returns of the same text.
         It is called once at most, as late as can be, and only where a score depends on it.
