@@ -112,8 +112,7 @@ class Asker:
     ) -> list[Outcome]:
         """Asks every task with all of the group's edits in force; returns outcomes in order."""
         held: Held | None = None
-        memory = fingerprint(group.edits)
-        keys = [self.key(method, block, memory, task) for task in tasks]
+        keys = self.keys(method, block, group, tasks)
         found = [self._journal.find(key, self._setting.want) for key in keys]
         try:
             if any(known is None for known in found):
@@ -124,8 +123,12 @@ class Asker:
                 held.close()
         return self.judged(group, tasks, answers)
 
-    def key(self, method: Method, block: Block, memory: str, task: Task) -> str:
-        """Names the answer by everything that it depends on."""
+    def keys(self, method: Method, block: Block, group: Group, tasks: Sequence[Task]) -> list[str]:
+        """Names answers, with all of the group's edits in force, by all that they depend on."""
+        memory = fingerprint(group.edits)
+        return [self._key(method, block, memory, task) for task in tasks]
+
+    def _key(self, method: Method, block: Block, memory: str, task: Task) -> str:
         return key_of(
             {
                 "file": self._setting.file_sha256,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.probes import Dataset, Probe, Scope, with_id
-from evaluation.readers.fields import text, whole_text
+from evaluation.readers.fields import encodable, text
 from memory.errors import InvalidInput
 from memory.readers.read import read_edits
 from memory.readers.row import ReadEdit, RowError
@@ -114,7 +114,7 @@ def with_turns(data: Dataset, path: Path) -> Dataset:
 
 def _turn(row: Mapping[str, Any], edit: EditDraft, path: Path) -> Probe:
     try:
-        messages = tuple((str(role), whole_text(str(said))) for role, said in row["messages"])
+        messages = tuple((str(role), encodable(str(said))) for role, said in row["messages"])
         follows, last = row["follows"], messages[-1][1]
     except (KeyError, TypeError, ValueError, IndexError, RowError) as error:
         raise InvalidInput(

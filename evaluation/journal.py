@@ -137,15 +137,3 @@ def key_of(parts: Mapping[str, object]) -> str:
     """Names an answer by everything that it depends on."""
     content = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-def code_version(root: Path, sources: tuple[str, ...]) -> str:
-    """Returns a hash of the sources that make an answer, files or folders of them."""
-    digest = hashlib.sha256()
-    for source in sources:
-        path = root / source
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is named as a source of answers, and is not there")
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
-    return digest.hexdigest()[:12]

@@ -16,7 +16,7 @@ from evaluation.machine import describe_machine
 from evaluation.memory_method import NO_EDITS
 from evaluation.options import Options
 from evaluation.outcome import Outcome
-from evaluation.run import Result
+from evaluation.result import Result
 from evaluation.scopes import NOTHING
 from evaluation.table import Row
 from evaluation.worst import worst_cases

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from evaluation.asking import Asker, Block, Setting, Task, check_kinds, tasks_of
@@ -17,7 +17,7 @@ from evaluation.editor_method import EditorLab, EditorMethod, costs_as_rates
 from evaluation.extras import read_far, read_fillers, read_labels, shipped, with_turns
 from evaluation.fluency import SAMPLING, fluency_tasks, ngram_entropy
 from evaluation.groups import Group, make_groups
-from evaluation.journal import Journal, code_version
+from evaluation.journal import Journal
 from evaluation.latency import WARM_UP, quantile, time_editing, time_routing
 from evaluation.memory_method import NO_EDITS, MemoryMethod
 from evaluation.method import Method, Said, Want
@@ -28,11 +28,13 @@ from evaluation.plan import method_pairs
 from evaluation.probes import Dataset, Probe
 from evaluation.readers.read import read_dataset
 from evaluation.reference import compare_with_transformers
+from evaluation.result import Progress, Result
 from evaluation.same_fact import SameFact
 from evaluation.scopes import BM25, NOTHING
 from evaluation.sequential import ask_sequentially
+from evaluation.sources import code_version
 from evaluation.summary import summarise
-from evaluation.table import Row, make_rows
+from evaluation.table import make_rows
 from evaluation.workbench import Workbench
 from memory.errors import InvalidInput, StartupError
 from memory.record import EditDraft
@@ -45,42 +47,6 @@ log = logging.getLogger(__name__)
 
 STACKED = "stacked"
 STEPWISE = ("sequential", STACKED)
-SOURCES = (  # What makes an answer.
-    "memory",
-    "classifiers",
-    "runtime",
-    "evaluation/bm25.py",
-    "evaluation/edited_model.py",
-    "evaluation/editor_method.py",
-    "evaluation/editors.py",
-    "evaluation/memory_method.py",
-    "evaluation/method.py",
-    "evaluation/metrics.py",
-    "evaluation/scopes.py",
-    "evaluation/workbench.py",
-)
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How a run tells where it stands; the command draws it."""
-
-    begin: Callable[[str, int], None]
-    advance: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What a run gives: rows of results.jsonl, and the outcomes behind them by block."""
-
-    data: Dataset
-    model: str
-    rows: tuple[Row, ...]
-    outcomes: Mapping[Block, tuple[Outcome, ...]]
-    thresholds: Mapping[str, float]
-    calibrated: frozenset[str]  # Of these scopes, those whose scores are probabilities.
-    route_ms: Mapping[tuple[str, int], tuple[float, ...]]  # (scope, edits) to single queries.
 
 
 def run(
@@ -104,7 +70,7 @@ def run(
     plans = {size: _groups(options, data, size, fillers, far) for size in sizes}
     runtime = build(server_settings(options))
     try:
-        code = code_version(ROOT, SOURCES)
+        code = code_version()
         with Journal(options.out / "answers.jsonl", code, any_code=options.any_code) as journal:
             bench = Workbench(runtime)
             try:
@@ -279,7 +245,7 @@ class _Run:
                 group,
                 self._tasks,
                 step=self._options.step,
-                makes_anew=isinstance(method, EditorMethod),
+                always_held=isinstance(method, EditorMethod),
             )
             for part, outcomes in parts.items():
                 found.setdefault(part, []).extend(outcomes)

@@ -8,12 +8,12 @@ of one relation, which stand together as edit prompt and neighbour in some recor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from evaluation.probes import Probe, Record
 from memory.conflicts import normalise
 from memory.record import EditDraft
+from runtime.paths.forms import whole_words
 
 SLOT = "{}"
 NEIGHBOUR = "neighbour"
@@ -73,15 +73,11 @@ def _fits(text: str, wording: str) -> bool:
 
 
 def _wording(text: str, subject: str) -> str:
-    return _whole(subject).sub(SLOT, normalise(text))
+    return whole_words(normalise(subject)).sub(SLOT, normalise(text))
 
 
 def _names(text: str, subject: str) -> bool:
-    return _whole(subject).search(text) is not None
-
-
-def _whole(subject: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(normalise(subject))}(?!\w)")
+    return whole_words(normalise(subject)).search(text) is not None
 
 
 def _both_ways(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -12,7 +12,8 @@ from evaluation.method import Asked, Routed, Said, Scored
 from evaluation.options import Options
 from evaluation.outcome import Outcome
 from evaluation.probes import Probe, Scope
-from evaluation.run import Progress, Result, run
+from evaluation.result import Progress, Result
+from evaluation.run import run
 from memory.edit_memory import EditMemory
 from memory.flat_index import FlatIndex
 from runtime.build import Runtime

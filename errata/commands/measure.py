@@ -57,8 +57,8 @@ from errata.show import Screen
 
 if TYPE_CHECKING:
     from evaluation.options import Options
-    from evaluation.run import Progress as RunProgress
-    from evaluation.run import Result
+    from evaluation.result import Progress as RunProgress
+    from evaluation.result import Result
 
 SHOWN_PROBLEMS = 5
 
@@ -256,7 +256,7 @@ class _Bars:
     @property
     def progress(self) -> RunProgress:
         """What the run calls."""
-        from evaluation.run import Progress as RunProgress  # noqa: PLC0415
+        from evaluation.result import Progress as RunProgress  # noqa: PLC0415
 
         return RunProgress(begin=self._begin, advance=self._advance)
 

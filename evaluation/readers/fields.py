@@ -12,7 +12,7 @@ Row = Mapping[str, object]
 
 def text(row: Row, key: str) -> str:
     """Returns a required text, stripped. Raises RowError when missing, of another type or empty."""
-    found = whole_text(need_text(row, key)).strip()
+    found = encodable(need_text(row, key)).strip()
     if not found:
         raise RowError(f'the field "{key}" is empty')
     return found
@@ -25,7 +25,7 @@ def texts(row: Row, key: str) -> tuple[str, ...]:
         return ()
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise RowError(f'the field "{key}" must be a list of texts')
-    return tuple(whole_text(item).strip() for item in listed if item.strip())
+    return tuple(encodable(item).strip() for item in listed if item.strip())
 
 
 def rows(row: Row, key: str) -> tuple[Row, ...]:
@@ -51,14 +51,14 @@ def group(row: Row, key: str) -> Row:
 def answers(value: object) -> tuple[str, ...]:
     """Returns the texts of a text or of a (nested) list of them: all names of the right answer."""
     if isinstance(value, str):
-        return (whole_text(value).strip(),) if value.strip() else ()
+        return (encodable(value).strip(),) if value.strip() else ()
     if isinstance(value, list):
         return tuple(dict.fromkeys(name for item in value for name in answers(item)))
     raise RowError(f"an answer must be a text or a list of texts, got {type(value).__name__}")
 
 
-def whole_text(given: str) -> str:
-    """Returns a text as it is. Raises RowError for halves of characters, which no file can hold."""
+def encodable(given: str) -> str:
+    """Returns the text. Raises RowError for half of a surrogate pair, which no file can hold."""
     if any("\ud800" <= letter <= "\udfff" for letter in given):
         raise RowError(f"a text holds half of a surrogate pair: {given[:40]!a}")
     return given

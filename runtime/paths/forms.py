@@ -94,14 +94,14 @@ def asks_for_several(query: str, edits: Sequence[Edit]) -> bool:
     text = " ".join(query.split())
     names = {name for edit in edits for name in (edit.subject, edit.target, *edit.aliases)}
     for name in sorted(names, key=len, reverse=True):
-        text = whole(name).sub(" ", text)
+        text = whole_words(name).sub(" ", text)
     asked = SENTENCE_END.split(text.strip())[-1]
     first = WORD.search(asked)
     joined = first is not None and any(m.start() > first.start() for m in JOINS.finditer(asked))
     return joined or len(QUESTION_MARKS.findall(text)) > 1
 
 
-def whole(name: str) -> re.Pattern[str]:
+def whole_words(name: str) -> re.Pattern[str]:
     """Returns a pattern for a name as whole words, whatever case; of a blank one for nothing."""
     words = r"\s+".join(map(re.escape, name.split())) or r"(?!)"
     return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)

@@ -14,7 +14,7 @@ import re
 import unicodedata
 
 from memory.record import Edit
-from runtime.paths.forms import LABELS, SENTENCE_END, Form, form_of, whole
+from runtime.paths.forms import LABELS, SENTENCE_END, Form, form_of, whole_words
 
 CLAIM_NOTES = "claim_notes"  # EngineInfo.prompt_form of a model that reads these notes.
 NAMED = "Named: yes"  # Or the claim is denied and names another value: either way it holds.
@@ -41,7 +41,7 @@ def is_denied(query: str, edit: Edit) -> bool:
     """Whether the claim in a query is denied: an odd number of denials, names left aside."""
     text = query.replace("\u2019", "'")
     for name in sorted((edit.subject, *edit.aliases, edit.target), key=len, reverse=True):
-        text = whole(name).sub("it", text)
+        text = whole_words(name).sub("it", text)
     claim = _claim(LABELS.sub("", text.strip())).casefold()
     return len(DENIES.findall(BOTH.sub("", claim))) % 2 == 1
 

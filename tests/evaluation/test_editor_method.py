@@ -11,7 +11,8 @@ import pytest
 
 from evaluation.editor_method import EditorLab, EditorMethod, costs_as_rates
 from evaluation.options import Options
-from evaluation.run import Progress, Result, run
+from evaluation.result import Progress, Result
+from evaluation.run import run
 from memory.errors import InvalidInput
 from memory.record import EditDraft, EditId
 from runtime.build import Runtime

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.journal import Journal, code_version, key_of
+from evaluation.journal import Journal, key_of
 from evaluation.method import Asked, Routed, Said, Scored, Want
 from memory.errors import InvalidInput
 
@@ -85,35 +85,9 @@ def test_a_key_tells_every_part_apart_and_no_order() -> None:
     assert 3 == len({key_of({"a": 1}), key_of({"a": 2}), key_of({"b": 1})})
 
 
-def test_the_code_s_version_changes_with_any_source(tmp_path: Path) -> None:
-    (tmp_path / "memory").mkdir()
-    source = tmp_path / "memory" / "a.py"
-    source.write_text("x = 1\n")
-    before = code_version(tmp_path, ("memory",))
-    (tmp_path / "memory" / "notes.txt").write_text("no source")
-    assert before == code_version(tmp_path, ("memory",))
-    source.write_text("x = 2\n")
-    assert before != code_version(tmp_path, ("memory",))
-
-
 def test_of_a_known_answer_only_what_is_wanted_comes_back(tmp_path: Path) -> None:
     with Journal(tmp_path / "answers.jsonl", "v1") as journal:
         journal.add("k", ASKED, 0.2, WHOLE, {})
         found = journal.find("k", Want(say=True, score=False))
         assert found is not None
         assert (ASKED.said, None) == (found[0].said, found[0].scored)
-
-
-def test_a_source_may_be_one_file(tmp_path: Path) -> None:
-    for name in ("one.py", "two.py"):
-        (tmp_path / name).write_text("x = 1", encoding="utf-8")
-    before = code_version(tmp_path, ("one.py",))
-    (tmp_path / "two.py").write_text("x = 2", encoding="utf-8")
-    assert before == code_version(tmp_path, ("one.py",))
-    (tmp_path / "one.py").write_text("x = 2", encoding="utf-8")
-    assert before != code_version(tmp_path, ("one.py",))
-
-
-def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"gone\.py"):
-        code_version(tmp_path, ("gone.py",))
