@@ -78,7 +78,8 @@ def overlaps(
         screen.note(f"The first {limit}; --limit 0 shows all.")
     else:
         count = "1 overlap" if len(pairs) == 1 else f"{len(pairs) or 'No'} overlaps"
-        screen.note(f"{count} among {meter.total} edits in force.")
+        edits = "edit" if meter.total == 1 else "edits"
+        screen.note(f"{count} among {meter.total} {edits} in force.")
 
 
 class SearchMeter(Meter):

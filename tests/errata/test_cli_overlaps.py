@@ -65,7 +65,7 @@ def test_more_than_a_few_are_counted(run: Run) -> None:
 def test_the_list_is_a_table_with_a_limit(run: Run) -> None:
     run(*LED)
     empty = run("edit", "overlaps")
-    assert ("", "No overlaps among 1 edits in force.\n") == (empty.out, empty.err)
+    assert ("", "No overlaps among 1 edit in force.\n") == (empty.out, empty.err)
     run(*BOSS)
     ran = run("edit", "overlaps")
     head, line = ran.out.splitlines()
